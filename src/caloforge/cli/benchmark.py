@@ -1,0 +1,76 @@
+"""`caloforge benchmark`: time Geant4 and a model side by side."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from caloforge.benchmark import BenchmarkResult, Timing
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A shipped model ('caloforge models') or an .onnx file.")],
+    geant4: Annotated[int, typer.Option(help="Showers that Geant4 simulates; 0 times the model alone.")] = 20,
+    batch: Annotated[str, typer.Option(help="Batch sizes of the model.")] = "1,16,128",
+    threads: Annotated[int | None, typer.Option(help="Threads of the model; all cores if not given.")] = None,
+    particle: Annotated[str, typer.Option(help="Particles, used in turn.")] = "e-",
+    energy: Annotated[
+        str, typer.Option(help="Kinetic energy in GeV, '50', or log-uniform, '1:100'.")
+    ] = "1:100",
+    seed: Annotated[int, typer.Option(help="Seed of energies, Geant4 and noise.")] = 1,
+    backend: Annotated[str, typer.Option(help="Engine: onnxruntime or openvino.")] = "onnxruntime",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
+) -> None:
+    """Time Geant4 and a model side by side, in one run and on the same incident energies.
+
+    Geant4 runs in one process on one core; set-up and the first showers of both are left out. The model's
+    time includes the drawing of its noise. The speed-up is given as measured, and core for core.
+    """
+    from caloforge.benchmark import run
+    from caloforge.cli._warnings import shown
+    from caloforge.errors import InputError
+    from caloforge.runtime import OutOfRangeWarning, load
+    from caloforge.units import parse_energy_range
+
+    words = [word.strip() for word in batch.split(",") if word.strip()]
+    if not words or not all(word.isdigit() for word in words):
+        raise InputError(f"--batch {batch!r}: write whole numbers, for instance 1,16,128")
+    loaded = load(model, threads, backend)
+    with shown(OutOfRangeWarning):
+        result = run(loaded, geant4, tuple(map(int, words)), particle, parse_energy_range(energy), seed)
+    print(json.dumps(result.to_json(), indent=2) if as_json else describe(result))
+
+
+def describe(result: BenchmarkResult) -> str:
+    """The result as a table for people."""
+    from caloforge.units import format_energy
+
+    low, high = map(format_energy, result.energy_range)
+    lines = [
+        f"{', '.join(result.particles)} {low} to {high}, log-uniform, "
+        f"mean {format_energy(result.mean_energy)}, {result.showers} incidents on {result.detector}",
+        f"machine   {result.machine.cpu}, {result.machine.cores} cores, load {result.machine.load:g}",
+        f"model     {result.model} ({result.approach}), {result.backend}, {result.threads} threads",
+        "versions  " + ", ".join(f"{name} {version}" for name, version in result.versions.items()),
+        f"warm-up   {result.warm_up} showers of Geant4, {result.warm_up} batches of the model, not counted",
+        "",
+        f"{'ms per shower':<22}{'mean':>18}{'median':>10}{'5 % to 95 %':>20}"
+        + (f"{'speed-up':>16}{'core for core':>15}" if result.geant4 else ""),
+    ]
+    if result.geant4:
+        lines.append(_row("Geant4, 1 process", result.geant4))
+    for entry in result.models:
+        row = _row(f"model, batch {entry.batch}", entry.timing)
+        if entry.speedup is not None:
+            row += f"{f'{entry.speedup:.4g} ± {entry.speedup_error:.2g}':>16}{entry.speedup_per_core:>15.4g}"
+        lines.append(row)
+    return "\n".join(lines)
+
+
+def _row(title: str, timing: Timing) -> str:
+    low, _, _, high = timing.quantiles
+    mean = f"{timing.mean:.4g} ± {timing.standard_error:.2g}"
+    return f"{title:<22}{mean:>18}{timing.median:>10.4g}{f'{low:.3g} to {high:.3g}':>20}"

@@ -1,0 +1,74 @@
+"""`caloforge generate`: draw showers from a model."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A shipped model ('caloforge models') or an .onnx file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="HDF5 file to write.")],
+    n: Annotated[int, typer.Option("-n", "--number", help="Number of showers.")] = 1000,
+    particle: Annotated[str, typer.Option(help="Particles, used in turn, for instance 'e-,gamma'.")] = "e-",
+    energy: Annotated[
+        str, typer.Option(help="Kinetic energy in GeV, '50', or log-uniform, '1:100'.")
+    ] = "1:100",
+    seed: Annotated[int, typer.Option(help="Seed: the same seed gives the same showers.")] = 0,
+    batch: Annotated[int, typer.Option(help="Showers that the model draws at once.")] = 128,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the engine; all cores if not given.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="Engine: onnxruntime or openvino.")] = "onnxruntime",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail outside the particles and energies of the training.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
+) -> None:
+    """Draw showers from a model into an HDF5 file.
+
+    No torch and no Geant4 are needed. Showers are streamed to disk; an interrupted call, also a killed one,
+    leaves no broken file, and the same call goes on where it was.
+    """
+    from caloforge.cli._warnings import shown
+    from caloforge.runtime import Job, OutOfRangeWarning, generate_file, load
+    from caloforge.showers import parse_particles
+    from caloforge.units import parse_energy_range
+
+    job = Job(parse_particles(particle), parse_energy_range(energy), n, seed)
+    loaded = load(model, threads, backend)
+    start = time.perf_counter()
+    with shown(OutOfRangeWarning):
+        resumed = generate_file(
+            loaded,
+            job,
+            output,
+            batch=batch,
+            strict=strict,
+            command=shlex.join(["caloforge", *sys.argv[1:]]),
+        )
+    seconds = time.perf_counter() - start
+    if as_json:
+        summary = {
+            "file": str(output),
+            "model": loaded.card.name,
+            "model_sha256": loaded.sha256,
+            "showers": n,
+            "resumed_from": resumed,
+            "seconds": seconds,
+            "batch": batch,
+            "threads": loaded.backend.threads,
+            "backend": loaded.backend.name,
+        }
+        print(json.dumps(summary, indent=2))
+        return
+    drawn = n - resumed
+    went_on = f" ({resumed} of them from the interrupted call)" if resumed else ""
+    rate = f", {seconds / drawn * 1e3:.3g} ms per shower with writing" if drawn else ""
+    print(f"{output}: {n} showers of {loaded.card.name}{went_on} in {seconds:.1f} s{rate}")

@@ -1,0 +1,172 @@
+"""Samples of showers from many Geant4 processes: reproducible, interruptible, resumable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from caloforge.detectors import Detector
+from caloforge.detectors.writer import to_toml
+from caloforge.errors import CaloForgeError, FileError, InputError, require
+from caloforge.files import make_folder
+from caloforge.geant4.data_sets import prepare
+from caloforge.geant4.parts import (
+    Chunk,
+    Plan,
+    chunk_path,
+    open_parts,
+    read_chunk,
+    remove_parts,
+)
+from caloforge.geant4.physics import choose_physics
+from caloforge.geant4.pool import simulate_chunks
+from caloforge.progress import progress
+from caloforge.showers import Incidents, ShowerFile, ShowerWriter, draw_incidents, particle_name
+from caloforge.units import GeV
+
+_INCIDENTS = 0
+"""Spawn key of the random numbers that draw the incidents, apart from those of the showers."""
+
+
+def produce(
+    detector: Detector,
+    n: int,
+    pdgs: Sequence[int],
+    energy_range: tuple[float, float],
+    seed: int,
+    path: str | Path,
+    workers: int = 1,
+    overwrite: bool = False,
+    show_progress: bool = False,
+) -> Path:
+    """Simulate a sample of showers with Geant4 in worker processes and write it to an HDF5 file.
+
+    Particles alternate, energies are log-uniform, incidence is normal at the centre. The content of the file
+    depends on the arguments up to `seed` only, not on the number of workers. Finished chunks are kept in
+    `<path>.parts/`; when the call is interrupted, killed or fails, the same call goes on where it was. The
+    file appears under its name when it is complete.
+
+    Args:
+        detector: The detector.
+        n: Number of showers.
+        pdgs: PDG ids, used in turn.
+        energy_range: Lowest and highest kinetic energy in MeV.
+        seed: Not negative.
+        path: The file.
+        workers: Number of processes.
+        overwrite: Replace an existing file, and an unfinished production with other parameters.
+        show_progress: Show a progress bar.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        InputError: If an argument cannot be used, or an unfinished production with other parameters is there.
+        FileError: If the file exists or cannot be written.
+        Geant4Error: If data sets are missing or workers keep dying.
+        MissingExtraError: If geant4-pybind is not installed.
+    """
+    final = Path(path)
+    plan = make_plan(detector, n, pdgs, energy_range, seed)
+    if workers < 1:
+        raise InputError(f"workers = {workers}: at least one is needed")
+    if final.exists() and not overwrite:
+        if _is_complete(final, plan):
+            remove_parts(final)
+            return final
+        raise FileError(f"'{final}' exists; choose another name, or replace it with --overwrite")
+    make_folder(final.parent)
+    with open_parts(final, plan, overwrite) as folder:
+        chunks = plan.chunks()
+        while todo := [chunk for chunk in chunks if read_chunk(folder, chunk, detector) is None]:
+            done = plan.n - sum(map(len, todo))
+            with progress("simulate", plan.n, done=done, enabled=show_progress) as bar:
+                simulate_chunks(plan, plan_incidents(plan), todo, folder, min(workers, len(todo)), bar)
+        _assemble(plan, detector, chunks, folder, final)
+        remove_parts(final)
+    return final
+
+
+def make_plan(
+    detector: Detector, n: int, pdgs: Sequence[int], energy_range: tuple[float, float], seed: int
+) -> Plan:
+    """Check the arguments of `produce` and collect what the sample depends on.
+
+    Raises:
+        InputError: If an argument cannot be used.
+        Geant4Error: If data sets are missing.
+        MissingExtraError: If geant4-pybind is not installed.
+    """
+    if n < 1:
+        raise InputError(f"n = {n}: at least one shower is needed")
+    if seed < 0:
+        raise InputError(f"seed = {seed}: it must not be negative")
+    if not pdgs:
+        raise InputError("no particle given")
+    low, high = map(float, energy_range)
+    if not (math.isfinite(high) and 0 < low <= high):
+        raise InputError(f"energy range {low:g} to {high:g} MeV: must be positive, finite and in order")
+    try:
+        version = metadata.version("geant4-pybind")
+    except metadata.PackageNotFoundError:
+        require("geant4_pybind", "geant4")
+        version = "unknown"
+    data_sets = prepare()
+    physics = choose_physics(pdgs, data_sets)
+    return Plan(
+        detector=to_toml(detector),
+        n=n,
+        pdgs=tuple(map(int, pdgs)),
+        energy_range=(low, high),
+        seed=seed,
+        physics=physics,
+        data=data_sets.electromagnetic,
+        geant4=version,
+    )
+
+
+def plan_incidents(plan: Plan) -> Incidents:
+    """Draw all incidents of a sample."""
+    rng = np.random.default_rng(np.random.SeedSequence(plan.seed, spawn_key=(_INCIDENTS,)))
+    return draw_incidents(plan.n, plan.pdgs, plan.energy_range, rng)
+
+
+def command_line(plan: Plan, detector_name: str) -> str:
+    """The command that makes the sample, without what does not change its content."""
+    low, high = (f"{energy / GeV:.12g}" for energy in plan.energy_range)
+    particles = ",".join(map(particle_name, plan.pdgs))
+    energy = low if low == high else f"{low}:{high}"
+    return (
+        f"caloforge simulate {detector_name} -n {plan.n} --particle {particles} --energy {energy} "
+        f"--seed {plan.seed}"
+    )
+
+
+def _is_complete(path: Path, plan: Plan) -> bool:
+    try:
+        with ShowerFile(path) as file:
+            return file.provenance.get("fingerprint") == plan.fingerprint and len(file) == plan.n
+    except CaloForgeError:
+        return False
+
+
+def _assemble(plan: Plan, detector: Detector, chunks: Sequence[Chunk], folder: Path, final: Path) -> None:
+    first = read_chunk(folder, chunks[0], detector)
+    provenance = {
+        "source": first.provenance["source"] if first else "",
+        "seed": str(plan.seed),
+        "command": command_line(plan, detector.name),
+        "fingerprint": plan.fingerprint,
+    }
+    with ShowerWriter(final, detector, plan.detector, provenance) as writer:
+        for chunk in chunks:
+            showers = read_chunk(folder, chunk, detector)
+            if showers is None:
+                raise FileError(
+                    f"'{chunk_path(folder, chunk)}' vanished or was damaged; run the same command again"
+                )
+            writer.append(showers)

@@ -1,0 +1,43 @@
+"""Load and run an exported model: no torch, no Geant4, no training code."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from caloforge.runtime.backends import BACKENDS, Backend
+    from caloforge.runtime.card import ModelCard
+    from caloforge.runtime.generation import Job, generate_file
+    from caloforge.runtime.library import load, names
+    from caloforge.runtime.model import Model, OutOfRangeWarning
+
+_LAZY = {
+    "BACKENDS": "backends",
+    "Backend": "backends",
+    "Job": "generation",
+    "Model": "model",
+    "ModelCard": "card",
+    "OutOfRangeWarning": "model",
+    "generate_file": "generation",
+    "load": "library",
+    "names": "library",
+}
+
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "Job",
+    "Model",
+    "ModelCard",
+    "OutOfRangeWarning",
+    "generate_file",
+    "load",
+    "names",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"caloforge.runtime.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'caloforge.runtime' has no attribute {name!r}")

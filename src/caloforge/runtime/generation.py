@@ -1,0 +1,163 @@
+"""Drawing a large sample into a file: streamed, resumable, whole or absent."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from glob import escape
+from pathlib import Path
+
+from caloforge.errors import FileError, InputError
+from caloforge.files import explain_os_error, writing
+from caloforge.progress import progress
+from caloforge.runtime.joining import join_files
+from caloforge.runtime.model import CHUNK, Model, energy_bounds, particle_ids
+from caloforge.showers import Showers, ShowerWriter
+
+PART_CHUNKS = 5
+"""Chunks of showers in one part; what a killed job loses is one part at the most."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What decides the content of a file of generated showers.
+
+    Attributes:
+        particles: PDG ids, used in turn.
+        energy_range: Lowest and highest kinetic energy in MeV, log-uniform between.
+        n: Number of showers.
+        seed: Seed of incidents and noise.
+    """
+
+    particles: tuple[int, ...]
+    energy_range: tuple[float, float]
+    n: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "particles", particle_ids(self.particles))
+        object.__setattr__(self, "energy_range", energy_bounds(self.energy_range))
+        if self.n < 1:
+            raise InputError(f"n = {self.n}: expected at least one shower")
+
+    def fingerprint(self, model: Model) -> str:
+        """Return a text that is equal for jobs of equal content."""
+        facts = {**asdict(self), "model": model.sha256, "backend": model.backend.name, "chunk": CHUNK}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def generate_file(
+    model: Model,
+    job: Job,
+    path: str | Path,
+    *,
+    batch: int = 128,
+    strict: bool = False,
+    command: str = "",
+    show: bool = True,
+) -> int:
+    """Draw showers into an HDF5 file, going on where an interrupted call with the same job stopped.
+
+    Parts of some thousand showers are collected in a hidden folder beside `path` and joined at the end, so
+    that the final name never holds a broken file, however the job ends.
+
+    Args:
+        model: The model.
+        job: What to draw.
+        path: The file to write; an older one is replaced when the new one is whole.
+        batch: Number of showers that the graph gets at once.
+        strict: Fail, instead of warning, outside what the model was trained on.
+        command: The command line, kept in the file.
+        show: False hides the progress bar.
+
+    Returns:
+        The number of showers that were already there from an interrupted call.
+
+    Raises:
+        InputError: If an argument cannot be used, or with `strict` is outside the trained range.
+        FileError: If the file cannot be written, or another process is writing it.
+        ModelError: If the model fails.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise FileError(f"'{path}' is a folder: give the name of a file")
+    if not path.absolute().parent.is_dir():
+        raise FileError(f"'{path}': the folder '{path.absolute().parent}' does not exist")
+    model.stream(
+        job.particles, job.energy_range, job.n, job.seed, batch=batch, strict=strict
+    )  # checks before any work
+    with _part_folder(path, job.fingerprint(model)) as folder:
+        size = PART_CHUNKS * CHUNK
+        parts = [folder / f"{index:06d}.h5" for index in range(-(-job.n // size))]
+        done = _count_done(parts)
+        resumed = min(done * size, job.n)
+        with progress("generate", job.n, "showers", resumed, show) as bar:
+            chunks = model._chunks(
+                job.particles, job.energy_range, job.n, job.seed, batch=batch, first=done * PART_CHUNKS
+            )
+            for part in parts[done:]:
+                with ShowerWriter(
+                    part,
+                    model.detector,
+                    model.card.detector_toml,
+                    {**model.provenance(job.seed), "command": command},
+                ) as file:
+                    for showers in _write_behind(chunks, file):
+                        bar.advance(showers)
+        join_files(parts, path)
+    shutil.rmtree(folder, ignore_errors=True)
+    return resumed
+
+
+def _write_behind(chunks: Iterator[Showers], file: ShowerWriter) -> Iterator[int]:
+    """Append the chunks of one part, each while the next one is drawn."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: Future[None] | None = None
+        for _ in range(PART_CHUNKS):
+            showers = next(chunks, None)
+            if waiting is not None:
+                waiting.result()
+            if showers is None:
+                return
+            waiting = pool.submit(file.append, showers)
+            yield len(showers)
+        if waiting is not None:
+            waiting.result()
+
+
+def _count_done(parts: list[Path]) -> int:
+    return next((index for index, part in enumerate(parts) if not part.exists()), len(parts))
+
+
+@contextmanager
+def _part_folder(path: Path, fingerprint: str) -> Iterator[Path]:
+    """Yield the locked folder of parts beside `path`, emptied if they are of another job."""
+    folder = path.with_name(f".{path.name}.parts")
+    with writing(path):
+        folder.mkdir(exist_ok=True)
+    try:
+        with (folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FileError(f"another process is writing '{path}': wait for it or stop it") from error
+            note = folder / "job"
+            if not (note.exists() and note.read_text() == fingerprint):
+                for old in folder.glob("*.h5"):
+                    old.unlink()
+                note.write_text(fingerprint)
+            for leftover in [*folder.glob(".*.part"), *path.parent.glob(f".{escape(path.name)}.*.part")]:
+                leftover.unlink()
+            yield folder
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            if not any(folder.glob("*.h5")):
+                shutil.rmtree(folder)

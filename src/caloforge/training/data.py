@@ -1,0 +1,282 @@
+"""Training showers, held compactly: only the cells above threshold, with random access and symmetries."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from caloforge.detectors import Detector
+from caloforge.errors import TrainingError
+from caloforge.files import writing
+from caloforge.models._base import Batch
+from caloforge.showers import Incidents, ShowerFile, Showers, particle_name
+from caloforge.training.recipe import DataRecipe
+from caloforge.units import format_energy
+
+MEMORY_PART = 0.4
+"""Part of the machine's memory that training showers may take; larger sets live in a file, paged in."""
+
+
+@dataclass(frozen=True)
+class SparseShowers:
+    """Showers as lists of hit cells.
+
+    Attributes:
+        incidents: The N incidents.
+        starts: Where each shower's hits begin, int64, shape (N + 1,).
+        cells: Flat index of the cell of each hit, int32, shape (n_hits,).
+        energies: Energy of each hit in MeV, float32, shape (n_hits,).
+        shape: (n_layers, n_rows, n_columns).
+    """
+
+    incidents: Incidents
+    starts: NDArray[np.int64]
+    cells: NDArray[np.int32]
+    energies: NDArray[np.float32]
+    shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        return len(self.incidents)
+
+    def dense(
+        self,
+        chosen: NDArray[np.int64],
+        table: NDArray[np.int64] | None = None,
+        symmetry: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Unfold showers, shape (len(chosen), *shape).
+
+        Args:
+            chosen: Indices of showers.
+            table: Where each symmetry moves each cell, shape (n_symmetries, n_cells), see `destinations`.
+            symmetry: Index of the symmetry of each shower, shape (len(chosen),).
+        """
+        n_cells = int(np.prod(self.shape))
+        first = self.starts[chosen]
+        lengths = self.starts[chosen + 1] - first
+        ends = np.cumsum(lengths)
+        hits = np.arange(ends[-1] if len(ends) else 0) + np.repeat(first - (ends - lengths), lengths)
+        rows = np.repeat(np.arange(len(chosen)) * n_cells, lengths)
+        cells = self.cells[hits]
+        if table is not None and symmetry is not None:
+            cells = table.reshape(-1)[np.repeat(symmetry * n_cells, lengths) + cells]
+        unfolded = np.zeros(len(chosen) * n_cells, np.float32)
+        unfolded[rows + cells] = self.energies[hits]
+        return unfolded.reshape(len(chosen), *self.shape)
+
+
+def check_detector(path: str | Path, detector: Detector) -> None:
+    """Raise if a shower file cannot be used, or says that it is of another detector.
+
+    Raises:
+        FileError: If the file is missing, broken or no shower file.
+        TrainingError: If its own detector has other slices or cells.
+    """
+    with ShowerFile(path) as file:
+        own = file.detector
+    if own is not None and (own.stack, own.readout) != (detector.stack, detector.readout):
+        raise TrainingError(
+            f"'{path}' holds showers of detector {own.name!r}, which differs from the recipe's "
+            f"{detector.name!r}"
+        )
+
+
+def load_showers(path: str | Path, detector: Detector, recipe: DataRecipe, folder: Path) -> SparseShowers:
+    """Load the showers of a file that a recipe asks for, the detector's threshold applied.
+
+    Args:
+        path: A shower file.
+        detector: The detector they must fit.
+        recipe: Which particles and energies.
+        folder: Where showers live that do not fit into memory (in a file without a name).
+
+    Raises:
+        FileError: If the file cannot be used.
+        TrainingError: If no shower is left.
+    """
+    low, high = recipe.energy_range
+    with ShowerFile(path, detector) as file:
+        everything = file.incidents
+        keep = (everything.energy >= low) & (everything.energy <= high)
+        if recipe.particles:
+            keep &= np.isin(everything.pdg, recipe.pdgs)
+        if not keep.any():
+            found = ", ".join(particle_name(int(pdg)) for pdg in np.unique(everything.pdg))
+            raise TrainingError(
+                f"'{path}' holds no shower that [data] asks for: it has {found} from "
+                f"{format_energy(float(everything.energy.min()))} to "
+                f"{format_energy(float(everything.energy.max()))}"
+            )
+        counts, cells, energies = _collect(file, keep, detector.threshold, folder)
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return SparseShowers(everything[keep], starts, cells, energies, detector.shape)
+
+
+def _collect(file: ShowerFile, keep: NDArray[np.bool_], threshold: float, folder: Path) -> Any:
+    limit = MEMORY_PART * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    counts: list[NDArray[np.int64]] = []
+    with (
+        writing(folder),
+        tempfile.TemporaryFile(dir=folder) as cells_file,
+        tempfile.TemporaryFile(dir=folder) as energies_file,
+    ):
+        kept: list[tuple[NDArray[np.int32], NDArray[np.float32]]] = []
+        size = spilled = 0
+        least = max(threshold, float(np.finfo(np.float32).tiny))
+        for showers, mask in _chunks(file, keep):
+            flat = showers.energies.reshape(len(showers), -1)[mask]
+            rows, columns = np.nonzero(flat >= least)
+            counts.append(np.bincount(rows, minlength=len(flat)))
+            kept.append((columns.astype(np.int32), flat[rows, columns]))
+            size += 8 * len(columns)
+            if size > limit:
+                spilled += _spill(kept, cells_file, energies_file)
+                size = 0
+        cells: NDArray[np.int32]
+        energies: NDArray[np.float32]
+        if spilled:
+            spilled += _spill(kept, cells_file, energies_file)
+            cells = np.memmap(cells_file, np.int32, "r", shape=(spilled,))
+            energies = np.memmap(energies_file, np.float32, "r", shape=(spilled,))
+        else:
+            cells = np.concatenate([part[0] for part in kept])
+            energies = np.concatenate([part[1] for part in kept])
+    return np.concatenate(counts), cells, energies
+
+
+def _chunks(file: ShowerFile, keep: NDArray[np.bool_]) -> Iterator[tuple[Showers, NDArray[np.bool_]]]:
+    start = 0
+    for showers in file.chunks(1000):
+        yield showers, keep[start : start + len(showers)]
+        start += len(showers)
+
+
+def _spill(
+    kept: list[tuple[NDArray[np.int32], NDArray[np.float32]]],
+    cells: BinaryIO | Any,
+    energies: BinaryIO | Any,
+) -> int:
+    n = 0
+    for columns, values in kept:
+        cells.write(columns.tobytes())
+        energies.write(values.tobytes())
+        n += len(columns)
+    cells.flush()
+    energies.flush()
+    kept.clear()
+    return n
+
+
+def split(n: int, validation_fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split n showers at random into training and held-out ones, both sorted; at least one of each.
+
+    >>> [len(part) for part in split(10, 0.2, seed=1)]
+    [8, 2]
+    """
+    if n < 2:
+        raise TrainingError(f"{n} showers cannot be split into training and held-out ones")
+    held_out = min(n - 1, max(1, round(n * validation_fraction)))
+    order = np.random.default_rng([seed, 0]).permutation(n)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def destinations(detector: Detector) -> NDArray[np.int64]:
+    """Where each symmetry of the detector moves each cell, shape (n_symmetries, n_cells)."""
+    sources = np.arange(detector.n_cells).reshape(detector.shape)
+    return np.stack([np.argsort(op(sources).reshape(-1)) for op in detector.symmetries])
+
+
+class Batches:
+    """The order of batches: a new permutation each epoch, a new symmetry for each shower.
+
+    Batch `step` is a function of the seed and the step alone, so a resumed training goes on with the same
+    batches, and every rank takes its share of the same batch.
+
+    Args:
+        showers: The showers.
+        chosen: Indices of those to train on.
+        detector: Their detector.
+        batch_size: Showers per batch over all ranks.
+        seed: Of order and symmetries.
+        symmetries: Apply the detector's symmetries.
+        rank: Of this process.
+        world_size: Number of processes.
+
+    Raises:
+        TrainingError: If there are fewer showers than a batch takes, the ranks do not divide a batch, or the
+            incidents break the symmetries.
+    """
+
+    def __init__(
+        self,
+        showers: SparseShowers,
+        chosen: NDArray[np.int64],
+        detector: Detector,
+        *,
+        batch_size: int,
+        seed: int,
+        symmetries: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if len(chosen) < batch_size:
+            raise TrainingError(
+                f"{len(chosen)} training showers are fewer than training.batch_size = {batch_size}"
+            )
+        if batch_size % world_size:
+            raise TrainingError(f"training.batch_size = {batch_size} cannot be shared by {world_size} ranks")
+        self.showers, self.chosen, self.batch_size, self.seed = showers, chosen, batch_size, seed
+        share = batch_size // world_size
+        self.part = slice(rank * share, (rank + 1) * share)
+        self.per_epoch = len(chosen) // batch_size
+        self.incident = showers.incidents.matrix()
+        self.table = destinations(detector) if symmetries and len(detector.symmetries) > 1 else None
+        if self.table is not None and np.any(self.incident[:, [2, 4, 5]]):
+            raise TrainingError(
+                "some incidents are not normal at the centre, so the detector's symmetries do not hold for "
+                "them: set data.symmetries = false"
+            )
+        self._epoch = -1
+        self._order = chosen
+
+    def __getitem__(self, step: int) -> Batch:
+        """Return this rank's share of batch `step`, on the CPU."""
+        epoch, index = divmod(step, self.per_epoch)
+        if epoch != self._epoch:
+            order = np.random.default_rng([self.seed, 1, epoch]).permutation(self.chosen)
+            self._epoch, self._order = epoch, order
+        chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size][self.part]
+        symmetry = None
+        if self.table is not None:
+            rng = np.random.default_rng([self.seed, 2, step])
+            symmetry = rng.integers(len(self.table), size=self.batch_size)[self.part]
+        dense = self.showers.dense(chosen, self.table, symmetry)
+        return Batch(torch.from_numpy(self.incident[chosen]), torch.from_numpy(dense))
+
+    def sample(self, n: int) -> Batch:
+        """Return up to n training showers, unchanged, drawn with the seed."""
+        chosen = np.random.default_rng([self.seed, 3]).permutation(self.chosen)[:n]
+        return Batch(torch.from_numpy(self.incident[chosen]), torch.from_numpy(self.showers.dense(chosen)))
+
+
+def held_out_showers(
+    showers: SparseShowers, chosen: NDArray[np.int64], n: int, detector: Detector, seed: int
+) -> Showers:
+    """Draw up to n of the held-out showers with a seed, as `Showers`."""
+    some = np.sort(np.random.default_rng([seed, 4]).permutation(chosen)[:n])
+    return Showers(showers.dense(some), showers.incidents[some], detector)
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,202 @@
+"""The folder of a run: what it holds, and how a trained approach comes back from it.
+
+- `recipe.json`: the resolved recipe
+- `detector.toml`: the detector
+- `run.json`: versions, command, data file and its hash, what the training showers cover
+- `metrics.jsonl`: losses and physics scores by step; `tensorboard/`: the same for TensorBoard
+- `checkpoints/last.safetensors`: everything that `--resume` needs
+- `best/generator.safetensors`: the averaged generator of the best physics score, step and score in its header
+- `best/model.json`: step and score, for people
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import caloforge
+from caloforge import detectors, models
+from caloforge.config import read_text
+from caloforge.detectors import Detector
+from caloforge.detectors.writer import to_toml
+from caloforge.errors import FileError, TrainingError
+from caloforge.files import atomic
+from caloforge.models._base import Approach
+from caloforge.showers import Incidents, particle_name
+from caloforge.training import checkpoint
+from caloforge.training.recipe import Recipe, read_recipe_json
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names inside the folder of a run."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.json"
+
+    @property
+    def detector(self) -> Path:
+        """The detector's TOML."""
+        return self.path / "detector.toml"
+
+    @property
+    def info(self) -> Path:
+        """What was run."""
+        return self.path / "run.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Losses and scores, a JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's folder."""
+        return self.path / "tensorboard"
+
+    @property
+    def last(self) -> Path:
+        """The last checkpoint."""
+        return self.path / "checkpoints" / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The best generator."""
+        return self.path / "best" / "generator.safetensors"
+
+    @property
+    def best_info(self) -> Path:
+        """Step and score of the best generator."""
+        return self.path / "best" / "model.json"
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write plain data as JSON, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        FileError: If it is missing or broken.
+    """
+    try:
+        data = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise FileError(f"'{path}' is no JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise FileError(f"'{path}' holds no JSON object")
+    return data
+
+
+def build(recipe: Recipe, detector: Detector) -> Approach[Any]:
+    """Make the untrained approach of a recipe; weights are drawn from torch's global generator."""
+    return models.get(recipe.model.approach)(detector, recipe.model)
+
+
+def describe(
+    recipe: Recipe, approach: Approach[Any], data_name: str, data_hash: str, command: str
+) -> dict[str, Any]:
+    """What `run.json` says of versions, command, model and data."""
+    return {
+        "command": command,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "caloforge": caloforge.__version__,
+            "torch": version("torch"),
+            "lightning-fabric": version("lightning-fabric"),
+            "numpy": version("numpy"),
+            "python": platform.python_version(),
+        },
+        "approach": recipe.model.approach,
+        "parameters": {
+            name: sum(p.numel() for p in network.parameters()) for name, network in approach.networks.items()
+        },
+        "data": {"file": data_name, "sha256": data_hash},
+    }
+
+
+def coverage(incidents: Incidents) -> dict[str, Any]:
+    """What incidents cover: particles, energies in MeV, angles in rad."""
+    pdgs = sorted({int(pdg) for pdg in incidents.pdg})
+    return {
+        "particles": [particle_name(pdg) for pdg in pdgs],
+        "pdgs": pdgs,
+        "energy_range": [float(incidents.energy.min()), float(incidents.energy.max())],
+        "theta_range": [float(incidents.theta.min()), float(incidents.theta.max())],
+        "n_showers": len(incidents),
+    }
+
+
+def start_run(run: RunFolder, recipe: Recipe, detector: Detector, info: Mapping[str, Any]) -> None:
+    """Write recipe, detector and description into the folder of a new run.
+
+    Raises:
+        FileError: If they cannot be written.
+    """
+    write_json(run.info, info)
+    with atomic(run.detector) as temporary:
+        temporary.write_text(to_toml(detector), encoding="utf-8")
+    write_json(run.recipe, recipe.plain())
+
+
+def check_same(old: Recipe, new: Recipe, folder: Path) -> None:
+    """Raise where a resumed training would no longer be the same training.
+
+    Raises:
+        TrainingError: Naming what differs.
+    """
+    for name, before, now in (
+        ("detector", old.detector, new.detector),
+        ("model.approach", old.model.approach, new.model.approach),
+        ("data", old.data.model_dump(), new.data.model_dump()),
+        ("training.batch_size", old.training.batch_size, new.training.batch_size),
+        ("training.seed", old.training.seed, new.training.seed),
+    ):
+        if before != now:
+            raise TrainingError(
+                f"run '{folder}' was started with {name} = {before!r}, the recipe says {now!r}: "
+                "resume with the same, or start a new run"
+            )
+
+
+def load_run(folder: str | Path) -> tuple[Approach[Any], Recipe, dict[str, Any]]:
+    """Rebuild a trained approach with its best averaged generator, on the CPU, in eval mode.
+
+    Only the generator is trained; the other networks are as initialised.
+
+    Args:
+        folder: The folder of a run.
+
+    Returns:
+        The approach; the recipe; and the metadata: what `run.json` holds (`versions`, `command`, `data` with
+        `file` and `sha256`, `particles` (names), `pdgs`, `energy_range` in MeV, `theta_range` in rad,
+        `n_showers`, ...), `detector` (TOML text), `step` and `score` of the generator.
+
+    Raises:
+        FileError: If the folder is no run, or has no trained generator yet.
+    """
+    run = RunFolder(Path(folder))
+    if not run.recipe.exists():
+        raise FileError(f"'{folder}' is no folder of a training run (no recipe.json in it)")
+    if not run.best.exists():
+        raise FileError(f"run '{folder}' has no trained model yet: train on with --resume")
+    recipe = read_recipe_json(run.recipe)
+    text = read_text(run.detector, "detector of the run")
+    approach = build(recipe, detectors.parse(text, str(run.detector)))
+    tensors, state = checkpoint.read(run.best)
+    checkpoint.load_network(approach.generator, tensors, str(run.best))
+    approach.generator.eval()
+    return approach, recipe, {**read_json(run.info), "detector": text, **state}

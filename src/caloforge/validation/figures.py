@@ -1,0 +1,421 @@
+"""The figures of a report: Geant4 as grey fill with error band, the model as coloured steps, ratios below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caloforge.errors import require
+from caloforge.physics import layer_correlation
+from caloforge.showers import Showers, particle_name
+from caloforge.units import GeV
+from caloforge.validation.bias import Bias
+from caloforge.validation.evaluation import Evaluation
+from caloforge.validation.metrics import Histogram
+
+REFERENCE = "#c8ccd2"
+BAND = "#6b7280"
+MODELS = ("#c8102e", "#0b6fb8", "#2e8b57", "#8e44ad")
+"""Colours of the reference's fill and band, and of the models."""
+
+_STYLE: Any = {
+    "font.family": "serif",
+    "font.serif": ["STIXGeneral", "DejaVu Serif"],
+    "mathtext.fontset": "stix",
+    "font.size": 11,
+    "axes.linewidth": 0.8,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "xtick.minor.visible": True,
+    "ytick.minor.visible": True,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "figure.dpi": 110,
+    "savefig.dpi": 140,
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture for the report.
+
+    Attributes:
+        name: Short, for anchors and file names.
+        title: Heading.
+        caption: What it shows, in a sentence or two.
+        png: The picture.
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+
+
+def figures(evaluation: Evaluation) -> tuple[Figure, ...]:
+    """Draw all figures of a comparison.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+    """
+    require("matplotlib", "report").use("Agg")
+    with _style():
+        return tuple(make(evaluation) for make in _FIGURES)
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    import matplotlib
+
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def _png(figure: Any) -> bytes:
+    import matplotlib.pyplot as plt
+
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def _panels(
+    n: int, columns: int, size: tuple[float, float] = (3.9, 3.7)
+) -> tuple[Any, list[tuple[Any, Any]]]:
+    """Make n panels, each with a ratio panel below."""
+    import matplotlib.pyplot as plt
+
+    rows = -(-n // columns)
+    figure = plt.figure(figsize=(columns * size[0], rows * size[1]))
+    outer = figure.add_gridspec(rows, columns, hspace=0.28, wspace=0.3)
+    pairs = []
+    for index in range(n):
+        inner = outer[index].subgridspec(2, 1, height_ratios=[3, 1], hspace=0.06)
+        top = figure.add_subplot(inner[0])
+        ratio = figure.add_subplot(inner[1], sharex=top)
+        top.tick_params(labelbottom=False)
+        ratio.set_ylabel("ratio", fontsize=9)
+        pairs.append((top, ratio))
+    return figure, pairs
+
+
+def _draw(top: Any, ratio: Any, histogram: Histogram, log_x: bool = False, log_y: bool = False) -> None:
+    h = histogram
+    edges = h.edges
+    top.stairs(h.reference, edges, fill=True, color=REFERENCE, label="Geant4")
+    _band(top, edges, h.reference - h.reference_error, h.reference + h.reference_error)
+    top.stairs(h.generated, edges, color=MODELS[0], linewidth=1.3, label="model")
+    filled = h.reference > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(filled, h.reference_error / h.reference, np.nan)
+        value = np.where(filled, h.generated / h.reference, np.nan)
+        error = np.where(filled, h.generated_error / h.reference, np.nan)
+    _band(ratio, edges, 1 - relative, 1 + relative)
+    centres = np.sqrt(edges[1:] * edges[:-1]) if log_x else (edges[1:] + edges[:-1]) / 2
+    ratio.axhline(1, color="black", linewidth=0.6)
+    ratio.errorbar(centres, value, error, fmt=".", color=MODELS[0], markersize=3, linewidth=0.8)
+    half = _ratio_reach(value[relative < 0.3])
+    ratio.set_ylim(1 - half, 1 + half)
+    ratio.set_yticks([1 - half / 2, 1, 1 + half / 2])
+    if log_x:
+        top.set_xscale("log")
+    if log_y:
+        top.set_yscale("log")
+        positive = h.reference[filled]
+        if len(positive):
+            top.set_ylim(positive.min() / 3, positive.max() * 5)
+    else:
+        top.set_ylim(0, max(h.reference.max(), h.generated.max(), 1e-12) * 1.25)
+
+
+def _band(axes: Any, edges: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+    axes.stairs(
+        np.nan_to_num(high, nan=1.0),
+        edges,
+        baseline=np.nan_to_num(low, nan=1.0),
+        fill=True,
+        facecolor="none",
+        edgecolor=BAND,
+        hatch="//////",
+        linewidth=0,
+    )
+
+
+def _ratio_reach(values: NDArray[np.float64]) -> float:
+    values = values[np.isfinite(values)]
+    largest = float(np.quantile(np.abs(values - 1), 0.95)) if len(values) else 0.3
+    return next((step for step in (0.04, 0.1, 0.2, 0.4) if largest < 0.8 * step), 0.8)
+
+
+def _by_name(evaluation: Evaluation, name: str) -> list[Histogram]:
+    return [h for h in evaluation.histograms if h.quantity.name == name]
+
+
+def _value(evaluation: Evaluation, name: str) -> str:
+    s = next(s for s in evaluation.separations if s.observable == name)
+    return f"$S$ = {s.value:.2g}, floor {s.floor:.2g} $\\pm$ {s.floor_error:.1g}"
+
+
+def _observables(evaluation: Evaluation) -> Figure:
+    names = ("response", "depth", "length", "width", "hits", "maximum cell")
+    figure, panels = _panels(len(names), 3)
+    for (top, ratio), name in zip(panels, names, strict=True):
+        histogram = _by_name(evaluation, name)[0]
+        _draw(top, ratio, histogram)
+        top.set_ylabel("fraction of showers")
+        ratio.set_xlabel(histogram.quantity.label)
+        top.set_title(_value(evaluation, name), fontsize=9)
+    panels[0][0].legend(loc="upper left")
+    return Figure(
+        "observables",
+        "Observables of single showers",
+        "All energies and particles together. The first and last bin hold the underflow and overflow; the "
+        "hatched band is the statistical error of Geant4.",
+        _png(figure),
+    )
+
+
+def _profiles(evaluation: Evaluation) -> Figure:
+    names = ("longitudinal profile", "radial profile", "lateral profile x", "lateral profile y")
+    figure, panels = _panels(len(names), 2, (5.2, 3.9))
+    for (top, ratio), name in zip(panels, names, strict=True):
+        histogram = _by_name(evaluation, name)[0]
+        _draw(top, ratio, histogram, log_y=name != "longitudinal profile")
+        top.set_ylabel("energy per shower [MeV]")
+        ratio.set_xlabel(histogram.quantity.label)
+        top.set_title(_value(evaluation, name), fontsize=9)
+    panels[0][0].legend(loc="upper right")
+    return Figure(
+        "profiles",
+        "Shower profiles",
+        "Mean energy per shower along the axis (by layer), by distance from the axis, and across in x and y.",
+        _png(figure),
+    )
+
+
+def _spectrum(evaluation: Evaluation) -> Figure:
+    figure, panels = _panels(1, 1, (6.4, 4.6))
+    top, ratio = panels[0]
+    histogram = _by_name(evaluation, "cell spectrum")[0]
+    filled = np.flatnonzero(histogram.reference + histogram.generated)
+    low, high = (filled[0], filled[-1] + 1) if len(filled) else (0, len(histogram.reference))
+    shown = Histogram(
+        histogram.quantity,
+        None,
+        histogram.edges[low : high + 1],
+        *(
+            getattr(histogram, part)[low:high]
+            for part in ("generated", "reference", "generated_error", "reference_error")
+        ),
+    )
+    _draw(top, ratio, shown, log_x=True, log_y=True)
+    top.set_ylabel("cells per shower and bin")
+    ratio.set_xlabel("cell energy [MeV]")
+    top.set_title(_value(evaluation, "cell spectrum"), fontsize=9)
+    top.legend(loc="lower left")
+    return Figure(
+        "spectrum",
+        "Cell energies",
+        f"Spectrum of the energies of cells above {1e3 * evaluation.detector.threshold:g} keV.",
+        _png(figure),
+    )
+
+
+def _layers(evaluation: Evaluation) -> Figure:
+    several = _by_name(evaluation, "layer energies")
+    chosen = np.unique(np.linspace(0, len(several) - 1, min(6, len(several))).round().astype(int))
+    figure, panels = _panels(len(chosen), 3)
+    separation = next(s for s in evaluation.separations if s.observable == "layer energies")
+    for (top, ratio), layer in zip(panels, chosen, strict=True):
+        _draw(top, ratio, several[layer])
+        top.set_ylabel("fraction of showers")
+        ratio.set_xlabel("log10(layer energy / MeV)")
+        top.set_title(f"layer {layer}: $S$ = {separation.per_layer[layer]:.4f}", fontsize=9)
+    panels[0][0].legend(loc="upper left")
+    return Figure(
+        "layers",
+        "Layer energies",
+        "Distribution of the energy in some layers; the lowest bin holds the showers that leave nothing.",
+        _png(figure),
+    )
+
+
+def _per_layer(evaluation: Evaluation) -> Figure:
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8.6, 3.4))
+    marks = ("o", "s", "^", "v", "D", "P")
+    chosen = [s for s in evaluation.separations if s.per_layer]
+    for number, (separation, mark) in enumerate(zip(chosen, marks, strict=False)):
+        values = np.maximum(separation.per_layer, 1e-6)
+        axes.plot(values, mark, color=f"C{number}", markersize=4, label=separation.observable)
+        axes.axhline(max(separation.floor, 1e-6), color=f"C{number}", linewidth=0.7, linestyle="--")
+    axes.set_yscale("log")
+    axes.set_xlabel("layer")
+    axes.set_ylabel("separation power")
+    axes.legend(ncols=3, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 1.22))
+    return Figure(
+        "per-layer",
+        "Separation power layer by layer",
+        "Dashed: the mean floor of each observable.",
+        _png(figure),
+    )
+
+
+def _response(evaluation: Evaluation) -> Figure:
+    pdgs = sorted({b.reference.pdg for b in evaluation.bins})
+    figure, panels = _panels(2 * len(pdgs), 2, (5.2, 3.9))
+    for row, pdg in enumerate(pdgs):
+        bins = [b for b in evaluation.bins if b.reference.pdg == pdg]
+        top, ratio = panels[2 * row]
+        _against_energy(
+            top,
+            ratio,
+            bins,
+            [(100 * b.response, 100 * b.response_error) for b in (x.reference for x in bins)],
+            [(100 * b.response, 100 * b.response_error) for b in (x.generated for x in bins)],
+            [(b.bias + 1, b.bias_error) for b in bins],
+            (0.003, 0.01),
+        )
+        top.set_ylabel("response [%]")
+        top.set_title(f"{_latex(pdg)}: response", fontsize=10)
+        top, ratio = panels[2 * row + 1]
+        _against_energy(
+            top,
+            ratio,
+            bins,
+            [(100 * b.resolution, 100 * b.resolution_error) for b in (x.reference for x in bins)],
+            [(100 * b.resolution, 100 * b.resolution_error) for b in (x.generated for x in bins)],
+            [(b.resolution_ratio, b.resolution_ratio_error) for b in bins],
+            (0.02, 0.05),
+        )
+        top.set_ylabel(r"resolution $\sigma/\mu$ [%]")
+        top.set_title(f"{_latex(pdg)}: resolution", fontsize=10)
+    if panels:
+        panels[0][0].legend(loc="upper right")
+    return Figure(
+        "response",
+        "Response and resolution against energy",
+        "Mean and relative standard deviation of visible / incident energy in bins of incident energy. "
+        "Shaded in the ratio: the aim (dark: 0.3 % and 2 %) and the limit (light: 1 % and 5 %).",
+        _png(figure),
+    )
+
+
+def _latex(pdg: int) -> str:
+    known = {11: "$e^-$", -11: "$e^+$", 22: r"$\gamma$", 111: r"$\pi^0$", 211: r"$\pi^+$", -211: r"$\pi^-$"}
+    return known.get(pdg, particle_name(pdg))
+
+
+def _against_energy(
+    top: Any,
+    ratio: Any,
+    bins: Sequence[Bias],
+    reference: Sequence[tuple[float, float]],
+    generated: Sequence[tuple[float, float]],
+    ratios: Sequence[tuple[float, float]],
+    limits: tuple[float, float],
+) -> None:
+    from matplotlib import ticker
+
+    low = np.array([b.reference.low for b in bins]) / GeV
+    high = np.array([b.reference.high for b in bins]) / GeV
+    centres = np.sqrt(low * high)
+    for number, (left, right, (value, error)) in enumerate(zip(low, high, reference, strict=True)):
+        label = "Geant4" if number == 0 else None
+        top.fill_between(
+            [left, right], value - error, value + error, color=REFERENCE, label=label, linewidth=0
+        )
+        top.plot([left, right], [value, value], color=BAND, linewidth=1)
+    for axes, points, label in ((top, generated, "model"), (ratio, ratios, None)):
+        values, errors = np.array(points).reshape(-1, 2).T
+        axes.errorbar(
+            centres, values, errors, fmt="o", color=MODELS[0], markersize=4, linewidth=1.1, label=label
+        )
+    for limit, colour in zip(reversed(limits), ("#eceef1", "#d9dde2"), strict=True):
+        ratio.axhspan(1 - limit, 1 + limit, color=colour, linewidth=0)
+    ratio.axhline(1, color="black", linewidth=0.6)
+    values, errors = np.array(ratios).reshape(-1, 2).T
+    reach = 1.2 * float(np.nanmax(np.abs(values - 1) + errors, initial=limits[1]))
+    ratio.set_ylim(1 - reach, 1 + reach)
+    ratio.yaxis.set_major_locator(ticker.MaxNLocator(3, prune="both"))
+    top.set_xscale("log")
+    ratio.set_xlabel("incident energy [GeV]")
+
+
+def _correlations(evaluation: Evaluation) -> Figure:
+    import matplotlib.pyplot as plt
+
+    true = layer_correlation(evaluation.reference.observables)
+    fake = layer_correlation(evaluation.generated.observables)
+    figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.4))
+    limit = max(0.05, float(np.abs(fake - true).max()))
+    for panel, matrix, title, reach in zip(
+        axes, (true, fake, fake - true), ("Geant4", "model", "model - Geant4"), (1, 1, limit), strict=True
+    ):
+        image = panel.imshow(matrix, cmap="RdBu_r", vmin=-reach, vmax=reach, origin="lower")
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel("layer")
+        panel.set_ylabel("layer")
+        figure.colorbar(image, ax=panel, shrink=0.85)
+    return Figure(
+        "correlations",
+        "Correlation of the layers",
+        "Correlation matrix of the layer energies divided by the incident energy.",
+        _png(figure),
+    )
+
+
+def _display(evaluation: Evaluation) -> Figure:
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import LogNorm
+
+    pairs = [("Geant4", evaluation.reference.example), ("model", evaluation.generated.example)]
+    shown = [(name, example) for name, example in pairs if example is not None]
+    figure, axes = plt.subplots(len(shown), 2, figsize=(9.5, 3.3 * len(shown)), squeeze=False)
+    views = [_views(example, evaluation.detector.threshold) for _, example in shown]
+    highest = max((float(view.max()) for both in views for view in both), default=1.0)
+    norm = LogNorm(max(evaluation.detector.threshold, 1e-3), max(highest, 1.0))
+    for row, ((name, example), both) in zip(axes, zip(shown, views, strict=True), strict=True):
+        particle = _latex(int(example.incidents.pdg[0]))
+        energy = float(example.incidents.energy[0]) / GeV
+        for panel, view, across in zip(row, both, ("y", "x"), strict=True):
+            image = panel.pcolormesh(np.where(view > 0, view, np.nan).T, norm=norm, cmap="viridis")
+            panel.set_xlabel("layer")
+            panel.set_ylabel(f"cell in {across}")
+            panel.set_title(f"{name}: {particle}, {energy:.1f} GeV", fontsize=10)
+            figure.colorbar(image, ax=panel, label="MeV")
+    figure.tight_layout()
+    return Figure(
+        "display",
+        "Event display",
+        "One shower of each sample, the one whose incident energy is closest to 50 GeV, summed over columns "
+        "(left) and over rows (right).",
+        _png(figure),
+    )
+
+
+def _views(showers: Showers, threshold: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    cells = showers.with_threshold(threshold).energies[0]
+    return cells.sum(axis=2), cells.sum(axis=1)
+
+
+_FIGURES: tuple[Callable[[Evaluation], Figure], ...] = (
+    _display,
+    _response,
+    _observables,
+    _profiles,
+    _spectrum,
+    _layers,
+    _per_layer,
+    _correlations,
+)

@@ -1,0 +1,108 @@
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from caloforge import detectors
+from caloforge.detectors import SYMMETRIES
+from caloforge.errors import Geant4Error, InputError
+from caloforge.geant4 import simulate
+from caloforge.showers import Showers, incidents
+
+pytestmark = pytest.mark.skipif(find_spec("geant4_pybind") is None, reason="geant4-pybind is not installed")
+
+N = 60
+ENERGY = 1000.0
+
+
+@pytest.fixture(scope="module")
+def showers() -> Showers:
+    return simulate(detectors.load("clic-ecal"), incidents(np.tile([11, 22], N // 2), ENERGY), seed=5)
+
+
+def test_energies_are_possible(showers) -> None:
+    showers.check()
+    assert showers.shape == (25, 25, 25)
+    assert np.all(showers.visible_energy > 0)
+    assert np.all(showers.visible_energy < showers.incidents.energy)
+
+
+def test_the_response_is_the_sampling_fraction_of_the_detector(showers) -> None:
+    response = showers.visible_energy / showers.incidents.energy
+    assert response.mean() == pytest.approx(0.0167, rel=0.12)  # 16 % resolution, 60 showers
+
+
+def test_showers_are_symmetric_about_the_axis(showers) -> None:
+    total = showers.energies.sum(axis=(0, 1), dtype=float)
+    for operation in SYMMETRIES:
+        moved = operation(total)
+        assert moved[12, 12] == total[12, 12]
+        left, right = total[:, :12].sum(), moved[:, :12].sum()
+        assert left == pytest.approx(right, rel=0.25)
+    assert total.argmax() == 12 * 25 + 12
+
+
+def test_showers_begin_at_the_front(showers) -> None:
+    profile = showers.layer_energies.mean(axis=0)
+    assert 2 <= profile.argmax() <= 8  # 1 GeV: maximum at about 4 X0 = layer 5
+    assert profile[-1] < 0.05 * profile.max()
+
+
+def test_a_shower_depends_on_its_seed_only(showers) -> None:
+    detector = showers.detector
+    assert detector is not None
+    again = simulate(detector, showers.incidents[10:13], seed=5, first=10)
+    np.testing.assert_array_equal(again.energies, showers.energies[10:13])
+    other = simulate(detector, showers.incidents[10:13], seed=6, first=10)
+    assert not np.array_equal(other.energies, again.energies)
+
+
+def test_wall_times_are_reported(showers) -> None:
+    seen: list[tuple[int, float]] = []
+    simulate(showers.detector, showers.incidents[:3], 1, on_shower=lambda i, t: seen.append((i, t)))
+    assert [index for index, _ in seen] == [0, 1, 2]
+    assert all(seconds > 0 for _, seconds in seen)
+
+
+def test_the_provenance_names_geant4(showers) -> None:
+    assert "Geant4 11." in showers.provenance["source"]
+    assert "G4EmStandardPhysics + G4DecayPhysics, range cut 0.7 mm" in showers.provenance["source"]
+    assert showers.provenance["seed"] == "5"
+
+
+def test_angle_and_position_move_the_shower(showers) -> None:
+    detector = showers.detector
+    tilted = simulate(detector, incidents(11, np.full(20, ENERGY), 0.3, np.pi / 2, x=10.2, y=-10.2), seed=2)
+    cells = tilted.energies[:, :8].sum(axis=0, dtype=float)
+    x = (cells.sum(axis=1) @ detector.x) / cells.sum(axis=(1, 2))
+    y = (cells.sum(axis=2) @ detector.y) / cells.sum(axis=(1, 2))
+    assert np.average(x) == pytest.approx(10.2, abs=3)
+    assert np.average(y - np.tan(0.3) * detector.z[:8]) == pytest.approx(-10.2, abs=3)
+    assert y[7] - y[0] > 0.5 * np.tan(0.3) * (detector.z[7] - detector.z[0])
+
+
+def test_pi0_decays_and_showers(showers) -> None:
+    pions = simulate(showers.detector, incidents(111, np.full(5, ENERGY)), seed=3)
+    # two photons share kinetic energy and mass
+    assert np.all(pions.visible_energy > 0.5 * 0.0155 * ENERGY)
+
+
+def test_nothing_is_written_to_stdout(showers, capfd) -> None:
+    simulate(showers.detector, showers.incidents[:1], seed=1)
+    assert capfd.readouterr().out == ""
+
+
+def test_hadrons_are_an_error(showers, monkeypatch) -> None:
+    with pytest.raises(Geant4Error, match="data sets are missing"):
+        simulate(showers.detector, incidents(-211, ENERGY), seed=1)
+
+
+def test_backward_incidents_are_an_error(showers) -> None:
+    with pytest.raises(InputError, match=r"theta = 2 rad"):
+        simulate(showers.detector, incidents(11, ENERGY, theta=2.0), seed=1)
+
+
+def test_a_second_detector_is_an_error(showers) -> None:
+    text = detectors.toml("clic-ecal").replace('name = "clic-ecal"', 'name = "other"')
+    with pytest.raises(Geant4Error, match="already runs Geant4 for detector 'clic-ecal'"):
+        simulate(detectors.parse(text), showers.incidents[:1], seed=1)

@@ -1,0 +1,53 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from caloforge.errors import DetectorError, InputError
+from caloforge.showers import Showers, incidents
+
+
+def test_sums(toy_showers):
+    showers = toy_showers(20, 1)
+    assert showers.visible_energy == pytest.approx(showers.layer_energies.sum(axis=1))
+    assert showers.layer_energies.shape == (20, 8)
+    assert showers.visible_energy[3] == pytest.approx(showers.energies[3].astype(float).sum())
+
+
+def test_threshold(toy_showers):
+    showers = toy_showers(20, 1)
+    kept = showers.with_threshold()
+    assert np.all((kept.energies == 0) | (kept.energies >= np.float32(0.1)))
+    assert np.array_equal(kept.energies, kept.with_threshold().energies)
+    assert np.array_equal(showers.with_threshold(0).energies, showers.energies)
+    with pytest.raises(InputError, match="give the threshold"):
+        replace(showers, detector=None).with_threshold()
+
+
+def test_selection_keeps_things_together(toy_showers):
+    showers = toy_showers(20, 1)
+    chosen = showers[showers.incidents.pdg == 22]
+    assert len(chosen) == 10
+    assert np.array_equal(chosen.energies, showers.energies[1::2])
+    assert np.array_equal(chosen.incidents.energy, showers.incidents.energy[1::2])
+    both = Showers.concatenate([showers[:5], showers[5:]])
+    assert np.array_equal(both.energies, showers.energies)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e-3])
+def test_check_names_the_shower(toy_showers, value):
+    showers = toy_showers(20, 1)
+    assert showers.check() is showers
+    cells = showers.energies.copy()
+    cells[[4, 9], 0, 0, 0] = value
+    with pytest.raises(InputError, match=r"mine: shower 4 .*\(2 such"):
+        replace(showers, energies=cells).check("mine")
+
+
+def test_shapes(toy_detector):
+    with pytest.raises(InputError, match="2 axes"):
+        Showers(np.zeros((2, 3), np.float32), incidents(11, np.ones(2)))
+    with pytest.raises(InputError, match="2 showers but 3 incidents"):
+        Showers(np.zeros((2, 1, 1, 1), np.float32), incidents(11, np.ones(3)))
+    with pytest.raises(DetectorError, match="toy"):
+        Showers(np.zeros((2, 1, 1, 1), np.float32), incidents(11, np.ones(2)), toy_detector)

@@ -1,0 +1,210 @@
+"""The loop: exact resume, NaN, signals, refusals, what a run leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from caloforge.errors import FileError, InputError, TrainingError
+from caloforge.training import checkpoint, load_run, train
+from caloforge.training.interruption import InterruptionError
+from caloforge.training.loop import step_seed
+from caloforge.training.run import RunFolder
+
+MakeRecipe = Any
+
+
+def tensors_of(folder: Path) -> checkpoint.Tensors:
+    return checkpoint.read(RunFolder(folder).last)[0]
+
+
+def assert_same(first: Path, second: Path) -> None:
+    one, two = tensors_of(first), tensors_of(second)
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, two[name]), name
+
+
+def test_five_steps_and_five_more_are_ten_bit_for_bit(
+    toy: dict[str, Any], recipe: MakeRecipe, data: Path, tmp_path: Path
+) -> None:
+    schedule = {"schedule": "cosine", "warmup_steps": 3, "ema_decay": 0.9, "gradient_clip": 1.0}
+    train(recipe(**schedule), data, tmp_path / "whole", device="cpu")
+
+    def stop_at_five(step: int) -> None:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    toy["after step"] = stop_at_five
+    with pytest.raises(InterruptionError, match=r"SIGTERM after step 5.*--resume") as stopped:
+        train(recipe(**schedule), data, tmp_path / "parts", device="cpu")
+    assert stopped.value.exit_code == 128 + signal.SIGTERM
+    toy["after step"] = lambda step: None
+    torch.rand(7)  # the global generator plays no part
+    trained = train(recipe(**schedule), data, tmp_path / "parts", resume=True, device="cpu")
+    assert trained.steps == 10
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    lines = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "parts")
+    ]
+    for rows in lines:
+        for row in rows:
+            row.pop("seconds", None)
+    assert lines[0] == lines[1]
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(
+    toy: dict[str, Any], recipe: MakeRecipe, data: Path, tmp_path: Path
+) -> None:
+    train(recipe(checkpoint_every=4), data, tmp_path / "whole", device="cpu")
+
+    class KilledError(BaseException):
+        pass
+
+    def die(step: int) -> None:
+        if step == 7:
+            raise KilledError
+
+    toy["after step"] = die
+    with pytest.raises(KilledError):
+        train(recipe(checkpoint_every=4), data, tmp_path / "parts", device="cpu")
+    toy["after step"] = lambda step: None
+    train(recipe(checkpoint_every=4), data, tmp_path / "parts", resume=True, device="cpu")
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    steps = [
+        row["step"]
+        for row in map(json.loads, (tmp_path / "parts/metrics.jsonl").read_text().splitlines())
+        if row["group"] == "training"
+    ]
+    assert steps == list(range(1, 11))
+
+
+def test_losses_fall_and_the_best_generator_comes_back(
+    recipe: MakeRecipe, data: Path, tmp_path: Path
+) -> None:
+    trained = train(recipe(steps=60, validate_every=20), data, tmp_path / "run", device="cpu")
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    losses = [row["generator"] for row in rows if row["group"] == "training"]
+    scores = {row["step"]: row["score"] for row in rows if row["group"] == "validation"}
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert trained.best_score == min(scores.values()) == scores[trained.best_step]
+    assert list(scores) == [20, 40, 60]
+    assert any((tmp_path / "run/tensorboard").iterdir())
+
+    approach, recipe_back, metadata = load_run(tmp_path / "run")
+    assert recipe_back == recipe(steps=60, validate_every=20)
+    assert metadata["score"] == trained.best_score
+    assert metadata["step"] == trained.best_step
+    assert metadata["pdgs"] == [11, 22]
+    assert len(metadata["data"]["sha256"]) == 64
+    assert metadata["energy_range"][0] >= 1e3
+    assert approach.detector.shape == (5, 7, 7)
+    incident = torch.tensor([[11.0, 1e4, 0, 0, 0, 0]])
+    assert not approach.generator.training
+    assert torch.isfinite(approach.generator(incident, torch.zeros(1, 4))).all()
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(
+    recipe: MakeRecipe, data: Path, tmp_path: Path
+) -> None:
+    broken = recipe({"nan_at": 9}, checkpoint_every=4)
+    with pytest.raises(TrainingError, match=r"loss 'generator' is nan in step 9.*last\.safetensors.*is kept"):
+        train(broken, data, tmp_path / "run", device="cpu")
+    assert checkpoint.read(RunFolder(tmp_path / "run").last)[1]["state"]["step"] == 8
+    repaired = recipe({"learning_rate": 1e-3}, checkpoint_every=4)
+    assert train(repaired, data, tmp_path / "run", resume=True, device="cpu").steps == 10
+
+
+def test_gradient_clipping_bounds_the_gradients(recipe: MakeRecipe, data: Path, tmp_path: Path) -> None:
+    train(recipe(gradient_clip=1e-6, steps=5), data, tmp_path / "clipped", device="cpu")
+    train(recipe(steps=5), data, tmp_path / "free", device="cpu")
+    name = "optimizer/critic/0/square_avg"  # RMSprop's mean of squared gradients
+    assert tensors_of(tmp_path / "clipped")[name].max() <= 1e-12
+    assert tensors_of(tmp_path / "free")[name].max() > 1e-12
+
+
+def test_ema_is_an_average_of_the_weights(recipe: MakeRecipe, data: Path, tmp_path: Path) -> None:
+    train(recipe(ema_decay=0.0), data, tmp_path / "last", device="cpu")
+    train(recipe(ema_decay=0.99), data, tmp_path / "slow", device="cpu")
+    last, slow = tensors_of(tmp_path / "last"), tensors_of(tmp_path / "slow")
+    assert torch.equal(last["ema/body.0.weight"], last["network/generator/body.0.weight"])
+    assert not torch.equal(slow["ema/body.0.weight"], slow["network/generator/body.0.weight"])
+    for run in (last, slow):  # buffers are copied
+        assert torch.equal(run["ema/body.1.running_mean"], run["network/generator/body.1.running_mean"])
+
+
+def test_bf16_trains(recipe: MakeRecipe, data: Path, tmp_path: Path) -> None:
+    assert train(recipe(precision="bf16", steps=3), data, tmp_path / "run", device="cpu").steps == 3
+
+
+def test_a_time_limit_ends_the_training(recipe: MakeRecipe, data: Path, tmp_path: Path) -> None:
+    trained = train(recipe(steps=10**9, time_limit=1e-6), data, tmp_path / "run", device="cpu")
+    assert trained.steps == 1
+
+
+def test_refusals(recipe: MakeRecipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    train(recipe(steps=2), data, run, device="cpu")
+    with pytest.raises(TrainingError, match="already holds a run"):
+        train(recipe(), data, run, device="cpu")
+    with pytest.raises(TrainingError, match=r"training\.seed = 1, the recipe says 2"):
+        train(recipe(seed=2), data, run, resume=True, device="cpu")
+    with pytest.raises(TrainingError, match=r"fewer than training\.batch_size"):
+        train(recipe(batch_size=1000), data, tmp_path / "b", device="cpu")
+    with pytest.raises(TrainingError, match="physics score"):
+        train(recipe(validation_showers=10), data, tmp_path / "c", device="cpu")
+    with pytest.raises(TrainingError, match=r"no shower.*e-, gamma from 1.* GeV"):
+        train(recipe(data={"energy": "200:300"}), data, tmp_path / "d", device="cpu")
+    with pytest.raises(FileError, match="does not exist"):
+        train(recipe(), tmp_path / "none.h5", tmp_path / "e", device="cpu")
+    assert not (tmp_path / "e").exists()
+    cut = tmp_path / "cut.h5"
+    cut.write_bytes(data.read_bytes()[:20_000])
+    with pytest.raises(FileError, match="truncated"):
+        train(recipe(), cut, tmp_path / "e", device="cpu")
+    thicker = tmp_path / "thicker.toml"
+    thicker.write_text((tmp_path / "small.toml").read_text().replace("9.0", "9.5"))
+    with pytest.raises(TrainingError, match="holds showers of detector 'small', which differs"):
+        train(recipe().model_copy(update={"detector": str(thicker)}), data, tmp_path / "e", device="cpu")
+    with pytest.raises(InputError, match="device 'tpu'"):
+        train(recipe(), data, tmp_path / "f", device="tpu")
+    with pytest.raises(TrainingError, match="needs a GPU"):
+        train(recipe(precision="16"), data, tmp_path / "g", device="cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match="no CUDA device"):
+        train(recipe(), data, tmp_path / "h", device="cuda")
+    other = tmp_path / "other.h5"
+    other.write_bytes(data.read_bytes() + b" ")
+    with pytest.raises(TrainingError, match="hash differs"):
+        train(recipe(), other, run, resume=True, device="cpu")
+
+
+def test_a_refused_start_can_be_repeated_without_resume(
+    recipe: MakeRecipe, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="batch_size"):
+        train(recipe(batch_size=1000), data, tmp_path / "run", device="cpu")
+    assert train(recipe(steps=1), data, tmp_path / "run", device="cpu").steps == 1
+
+
+def test_load_run_explains_what_is_missing(recipe: MakeRecipe, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no folder of a training run"):
+        load_run(tmp_path)
+    train(recipe(steps=1), data, tmp_path / "run", device="cpu")
+    RunFolder(tmp_path / "run").best.unlink()
+    with pytest.raises(FileError, match="no trained model yet"):
+        load_run(tmp_path / "run")
+
+
+def test_every_step_and_rank_has_its_own_seed() -> None:
+    seeds = {step_seed(seed, rank, step) for seed in range(3) for rank in range(3) for step in range(30)}
+    assert len(seeds) == 270
+    assert step_seed(1, 0, 5) == step_seed(1, 0, 5)

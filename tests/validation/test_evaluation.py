@@ -1,0 +1,140 @@
+"""The whole comparison: floor for equal distributions, a known fault found, reports written."""
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from caloforge.errors import FileError
+from caloforge.validation import evaluate, metrics, write_report
+
+pytest.importorskip("sklearn", reason="scikit-learn (extra 'report') is not installed")
+
+
+@pytest.fixture(scope="module")
+def samples(toy_showers):
+    return toy_showers(1200, 1), toy_showers(1200, 2)
+
+
+@pytest.fixture(scope="module")
+def equal(samples):
+    return evaluate(*samples, seed=1)
+
+
+def test_equal_distributions(equal):
+    assert equal.verdict in {"good", "fair"}
+    assert abs(equal.classifiers[0].auc - 0.5) < 4 * equal.classifiers[0].error
+    assert equal.score.total == pytest.approx(equal.score_floor, abs=5 * equal.score_floor_error)
+    pulls = [b.bias / b.bias_error for b in equal.bins]
+    assert len(pulls) == 12
+    assert np.sqrt(np.mean(np.square(pulls))) < 2
+    assert max(abs(b.resolution_ratio - 1) / b.resolution_ratio_error for b in equal.bins) < 5
+
+
+def test_a_known_energy_scale_is_measured(samples):
+    one, two = samples
+    found = evaluate(replace(one, energies=one.energies * np.float32(1.05)), two, classifier=False)
+    assert found.verdict == "poor"
+    assert found.verdicts["response bias"] == "poor"
+    for decade in found.decades:
+        assert decade.bias == pytest.approx(0.05, abs=0.002 + 4 * decade.bias_error)
+    assert found.score.total > found.score_floor + 5 * found.score_floor_error
+
+
+def test_bins_and_decades(equal):
+    assert [(b.reference.low, b.reference.high) for b in equal.bins[:2]] == [(1e3, 2e3), (2e3, 5e3)]
+    assert [(b.name, b.reference.low) for b in equal.decades] == [
+        ("e-", 1e3),
+        ("e-", 1e4),
+        ("gamma", 1e3),
+        ("gamma", 1e4),
+    ]
+    assert sum(b.generated.n for b in equal.bins) == 1200
+
+
+def test_the_same_seed_gives_the_same_numbers(samples, equal):
+    assert metrics(evaluate(*samples, seed=1)) == metrics(equal)
+
+
+def test_metrics_are_plain_json(equal):
+    found = metrics(equal)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["schema"] == "caloforge.validation/1"
+    assert found["samples"]["reference"]["showers"] == 1200
+    assert {s["observable"] for s in found["separation"]} >= {"response", "depth", "hits", "cell spectrum"}
+
+
+class Page(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.sources, self.images = [], 0
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.images += tag == "img"
+        self.sources += [values[name] for name in ("src", "href") if name in values]
+
+
+def test_report(equal, tmp_path):
+    path = write_report(equal, tmp_path / "deep" / "report")
+    assert path == tmp_path / "deep" / "report" / "index.html"
+    assert json.loads((path.parent / "metrics.json").read_text()) == metrics(equal)
+    text = path.read_text()
+    page = Page()
+    page.feed(text)
+    assert page.images >= 7
+    assert all(source.startswith("data:") for source in page.sources)
+    for words in (
+        "Separation powers",
+        "Response and resolution",
+        "Provenance",
+        "boosted trees",
+        "physics score",
+    ):
+        assert words in text
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Leave the figures out: they are drawn in one test, and take seconds."""
+    monkeypatch.setattr("caloforge.validation.report.figures", lambda _: ())
+
+
+def test_names_are_escaped(equal, tmp_path, no_figures):
+    named = replace(equal, generated=replace(equal.generated, name="<script>alert(1)</script>"))
+    assert "<script>" not in write_report(named, tmp_path).read_text()
+
+
+def test_a_hundred_showers_will_do(toy_showers, tmp_path, no_figures):
+    found = evaluate(toy_showers(100, 5), toy_showers(100, 6))
+    assert "too few for a classifier" in found.classifiers[0].skipped
+    assert np.isfinite(found.score.total)
+    assert "too few for a classifier" in write_report(found, tmp_path).read_text()
+
+
+def test_one_energy_and_one_particle(toy_showers, tmp_path):
+    """The figures of a sample with single values everywhere."""
+    from caloforge.showers import incidents
+
+    one, two = (
+        replace(s, incidents=incidents(11, np.full(len(s), 5e4)))
+        for s in (toy_showers(80, 1), toy_showers(80, 2))
+    )
+    found = evaluate(one, two)
+    assert len(found.bins) == 1
+    write_report(found, tmp_path)
+
+
+def test_a_dead_model_is_poor(samples, tmp_path, no_figures):
+    found = evaluate(replace(samples[0], energies=0 * samples[0].energies), samples[1], classifier=False)
+    assert found.verdict == "poor"
+    metrics(found)
+    write_report(found, tmp_path)
+
+
+def test_unwritable_folder(equal, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match="no folder"):
+        write_report(equal, tmp_path / "file")
