@@ -48,14 +48,16 @@ def test_training_and_drawing_see_the_same_history() -> None:
         energy[:, :2].amax(1),
     )
     recent = model._normalised(hits, energy)
-    torch.testing.assert_close(history[:, 2], torch.cat([recent[:, 1], recent[:, 0], torch.zeros(5, 3), third], 1))
+    torch.testing.assert_close(
+        history[:, 2], torch.cat([recent[:, 1], recent[:, 0], torch.zeros(5, 3), third], 1)
+    )
 
 
 def test_it_learns_mean_and_fluctuation() -> None:
     random = torch.Generator().manual_seed(2)
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        model = LayerModel(3, 3, 25, 0.015, hidden=32)
+        model = LayerModel(3, 3, 100, 0.015, hidden=32)
     incident, hits, energy = toy_layers(4000, random)
     context = encode_incident(incident, PARTICLES)
     model.fit_scales(context, incident[:, 1], hits, energy)

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from caloforge.models._mixtures import NARROWEST, WIDEST, choose, log_density, running_sum
+
 HIT_OFFSET = 0.3  # keeps log(hits + offset) finite for empty layers without a far tail
 NOISE_PER_LAYER = 4
 GAMMA = 22
@@ -56,6 +58,7 @@ class LayerModel(nn.Module):
     spread: Tensor
     response: Tensor
     trend: Tensor
+    running: Tensor
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class LayerModel(nn.Module):
         self.register_buffer("mean", torch.zeros(3))
         self.register_buffer("spread", torch.ones(3))
         self.register_buffer("response", torch.ones(()))
+        self.register_buffer("running", running_sum(mixtures), persistent=False)
         self.register_buffer("trend", torch.zeros(2, self.n_basis, n_layers))
 
     def fit_scales(self, context: Tensor, incident_energy: Tensor, hits: Tensor, energy: Tensor) -> None:
@@ -153,6 +157,8 @@ class LayerModel(nn.Module):
         )
         from_context, energy_from_context = self.from_context(fixed), self.energy_from_context(fixed)
         trend = self._basis(context) @ self.trend
+        hidden = self.from_history.out_features
+        both = torch.cat([self.from_history.weight, self.energy_from_history.weight]).T
         zero = torch.zeros_like(incident_energy)
         blank = torch.zeros_like(context[:, :1]).expand(-1, 3)
         recent = [blank, blank, blank]
@@ -161,16 +167,15 @@ class LayerModel(nn.Module):
         for layer in range(self.n_layers):
             summary = self._summary(incident_energy, total_hits, total_energy, moment, largest)
             history = torch.cat([*recent, summary], 1)
-            state = self.trunk(from_context[:, layer] + self.from_history(history))
+            for_hits, for_energy = (history @ both).split([hidden, hidden], dim=1)
+            state = self.trunk(from_context[:, layer] + for_hits)
             log_hits = (
                 self._draw(self.hits_head(state), uniform[:, layer, 0], normal[:, layer, 0])
                 + trend[0, :, layer]
             )
             ceiling = math.log(self.max_hits + HIT_OFFSET + 0.5)
             hits = (log_hits.clamp(-5.0, ceiling).exp() - HIT_OFFSET).floor().clamp(min=0)
-            mixture = self._energy_mixture(
-                energy_from_context[:, layer] + self.energy_from_history(history), state, hits
-            )
+            mixture = self._energy_mixture(energy_from_context[:, layer] + for_energy, state, hits)
             log_excess = self._draw(mixture, uniform[:, layer, 1], normal[:, layer, 1]) + trend[1, :, layer]
             energy = hits * (self.threshold + log_excess.clamp(-10.0, 6.0).exp())
             recent = [self._normalised(hits, energy), *recent[:2]]
@@ -236,15 +241,11 @@ class LayerModel(nn.Module):
 
     def _log_density(self, mixture: Tensor, value: Tensor) -> Tensor:
         weight, mean, log_sigma = mixture.split(self.mixtures, dim=-1)
-        log_sigma = log_sigma.clamp(-5.0, 2.0)
-        pull = (value[..., None] - mean) * (-log_sigma).exp()
-        log_normal = -0.5 * pull * pull - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(weight.log_softmax(-1) + log_normal, -1)
+        return log_density(weight, mean, log_sigma, value)
 
     def _draw(self, mixture: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
         weight, mean, log_sigma = mixture.split(self.mixtures, dim=-1)
-        reached = weight.softmax(-1).cumsum(-1)[..., :-1]
-        chosen = (uniform[..., None] > reached).sum(-1, keepdim=True)
-        sigma = log_sigma.gather(-1, chosen).clamp(-5.0, 2.0).exp()
-        drawn: Tensor = (mean.gather(-1, chosen) + sigma * normal[..., None]).squeeze(-1)
+        chosen = choose(weight, uniform, self.running)
+        sigma = (log_sigma * chosen).sum(-1).clamp(NARROWEST, WIDEST).exp()
+        drawn: Tensor = (mean * chosen).sum(-1) + sigma * normal
         return drawn
