@@ -29,6 +29,8 @@ SOFT = 0.005
 MEMORY = 0.6
 """Per layer, what is kept of the cells three and more layers before."""
 SEEN_LAYERS = 3
+CONTEXT_MAPS = 4
+"""Maps that tell the cells around the window about their layer."""
 REST, MOMENTS = 3, 2 + 3 * SEEN_LAYERS
 
 
@@ -102,8 +104,8 @@ class CausalCells(nn.Module):
         self.weight = nn.Linear(width, mixtures)
         self.normals = nn.Linear(width, 2 * mixtures)
 
-        self.before_around = nn.Conv2d(SEEN_LAYERS + 1, width_around, 3, padding=1, bias=False)
-        self.summarised_around = nn.Parameter(spread * torch.randn(n_summary, n_places, width_around))
+        self.summarised_around = nn.Parameter(spread * torch.randn(n_summary, CONTEXT_MAPS, n_places))
+        self.before_around = nn.Conv2d(CONTEXT_MAPS + SEEN_LAYERS + 1, width_around, 3, padding=1)
         self.head_around = nn.Conv2d(width_around, 1 + mixtures, 1)
         self.normals_around = nn.Parameter(torch.zeros(2, mixtures))
         with torch.no_grad():
@@ -161,13 +163,15 @@ class CausalCells(nn.Module):
 
     @property
     def noise_size(self) -> int:
-        """Random numbers that the cells of a shower take: two for each cell, and some for each pass."""
+        """Random numbers that the cells of a shower take."""
         return self.n_layers * sum(self._noise_sizes)
 
     @property
-    def _noise_sizes(self) -> tuple[int, int, int]:
-        n_cells = self.order.shape[0]
-        return n_cells, n_cells, NOISE_PER_PASS * len(self.sizes)
+    def _noise_sizes(self) -> tuple[int, ...]:
+        """Per layer: hits and energies in the window, hits around it and their energies, shares."""
+        n_inside = self.inside.shape[0]
+        half = self.n_around - self.n_around // 2
+        return n_inside, n_inside, half, self.most_around + 1, NOISE_PER_PASS * len(self.sizes)
 
     def over_layers(self, context: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
         """What the cells get to know about every layer from the hits and energies of all.
@@ -198,10 +202,10 @@ class CausalCells(nn.Module):
         return features
 
     def matrices(self) -> list[Tensor]:
-        """Spread the weights of each pass out over its cells, and those of the cells around.
+        """Spread the weights of each pass out over its cells.
 
         Returns:
-            Per pass (n_summary + n_known, n_cells * width), then (n_summary, width_around * n_rows * n_columns).
+            Per pass (n_summary + n_known, n_cells * width).
         """
         made, start = [], 0
         for number, size in enumerate(self.sizes):
@@ -212,7 +216,6 @@ class CausalCells(nn.Module):
                 rows = torch.cat([rows, kernel[getattr(self, f"offsets{number}")].flatten(1)])
             made.append(rows)
             start += size
-        made.append(torch.einsum("spw,cp->swc", self.summarised_around, self.places).flatten(1))
         return made
 
     def base(self, before: Tensor) -> list[Tensor]:
@@ -257,25 +260,23 @@ class CausalCells(nn.Module):
             self.normals(hidden).reshape(*shape, 2, self.mixtures),
         )
 
-    def around_pass(
-        self, before: Tensor, here: Tensor, matrix: Tensor, told: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def around_pass(self, before: Tensor, here: Tensor, told: Tensor) -> Tensor:
         """The distributions of the cells around the window.
 
         Args:
             before: See `base`.
             here: (n, n_rows, n_columns) this layer with its window drawn, zero around, see `compress`.
-            matrix: See `matrices`.
             told: (n, n_summary).
 
         Returns:
-            Logits of a hit (n, n_around) and logarithms of the weights of normals (n, mixtures, n_around); the
-            normals are `normals_around`.
+            (n, 1 + mixtures, n_rows * n_columns), logits of a hit and logarithms of the weights of normals, which are
+            `normals_around`; of no meaning in the window.
         """
-        hidden = self.before_around(torch.cat([before, here[:, None]], 1))
-        hidden = functional.relu(hidden + (told @ matrix).reshape(hidden.shape))
-        drawn = self.head_around(hidden).flatten(2).index_select(2, self.around)
-        return drawn[:, 0], drawn[:, 1:]
+        maps = (told @ self.summarised_around.flatten(1)).unflatten(1, (CONTEXT_MAPS, -1)) @ self.places.T
+        maps = maps.unflatten(2, (self.lattice.n_rows, self.lattice.n_columns))
+        hidden = functional.relu(self.before_around(torch.cat([maps, before, here[:, None]], 1)))
+        drawn: Tensor = self.head_around(hidden).flatten(2)
+        return drawn
 
     def losses(self, context: Tensor, showers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Negative log-likelihood of the shares of passes, of hits and of energies of showers, given their layers.
@@ -294,24 +295,25 @@ class CausalCells(nn.Module):
         cells = showers.flatten(0, 1).flatten(1)
         inside, around = cells[:, self.inside], cells[:, self.around]
         parts = [*inside.split(self.sizes, 1), around]
-        given = (
+        given = [
             torch.stack([(part > 0).sum(1).to(cells.dtype) for part in parts], 1),
             torch.stack([part.sum(1) for part in parts], 1),
-        )
-        last = tuple(
+        ]
+        last = [
             functional.pad(values.unflatten(0, hits.shape)[:, :-1], (0, 0, 1, 0)).flatten(0, 1)
             for values in given
-        )
-        layer = Layer(hits.flatten(), energy.flatten(), moments, features, *last)
+        ]
+        layer = Layer(hits.reshape(-1, 1), energy.reshape(-1, 1), moments, features, *last)
         matrices, bases = self.matrices(), self.base(before)
         of_shares, start = cells.new_zeros(()), 0
         likelihoods = []
         for number, size in enumerate(self.sizes):
             known = inside[:, :start]
-            rest = layer.rest(*(values[:, :number] for values in given))
+            taken = [[values[:, k : k + 1] for k in range(number)] for values in given]
+            rest = layer.rest(*taken)
             summary = self._summary(layer, rest, known)
-            share = (given[0][:, number], given[1][:, number])
-            told = self._told(layer, summary, *(values[:, :number] for values in given))
+            share = (given[0][:, number : number + 1], given[1][:, number : number + 1])
+            told = self._told(layer, summary, *taken)
             of_shares = of_shares + self.shares.loss(number, told, rest, share).sum()
             told = torch.cat([summary, describe(*share), compress(known)], 1)
             logit, weight, normals = self.window_pass(bases[number], matrices[number], told)
@@ -319,13 +321,13 @@ class CausalCells(nn.Module):
             likelihoods.append(self._likelihood(logit, weight[hit], normals[hit], parts[number], hit))
             start += size
         here = seen.flatten(0, 1).flatten(1).index_fill(1, self.around, 0.0).reshape(-1, *seen.shape[2:])
-        rest = layer.rest(given[0][:, :-1], given[1][:, :-1])
+        rest = layer.rest(*([values[:, k : k + 1] for k in range(len(self.sizes))] for values in given))
         told = torch.cat([self._summary(layer, rest, inside), describe(*rest)], 1)
-        logit, weight = self.around_pass(before, here, matrices[-1], told)
+        drawn = self.around_pass(before, here, told).index_select(2, self.around)
         hit = around > 0
-        weight = weight.transpose(1, 2)[hit]
+        weight = drawn[:, 1:].transpose(1, 2)[hit]
         normals = self.normals_around.expand(len(weight), -1, -1)
-        likelihoods.append(self._likelihood(logit, weight, normals, around, hit))
+        likelihoods.append(self._likelihood(drawn[:, 0], weight, normals, around, hit))
         of_hits, of_energy = (
             -torch.stack(terms).sum() / len(showers) for terms in zip(*likelihoods, strict=True)
         )
@@ -344,60 +346,74 @@ class CausalCells(nn.Module):
             (n_showers, n_layers, n_rows, n_columns) in MeV, each layer with its hits and energy.
         """
         n_rows, n_columns = self.lattice.n_rows, self.lattice.n_columns
-        n_cells, n_passes = n_rows * n_columns, len(self.sizes)
-        for_hits, for_energy, for_shares = (
-            part.reshape(-1, self.n_layers, size)
-            for part, size in zip(
-                noise.split([n * self.n_layers for n in self._noise_sizes], 1), self._noise_sizes, strict=True
-            )
-        )
-        tail = (0.5 - 0.5 * torch.erf(for_hits / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
-        logistic = ((1 - tail) / tail).log()
-        for_shares = share_noise(for_shares.unflatten(2, (len(self.sizes), NOISE_PER_PASS)))
+        n_inside, outside = self.inside.shape[0], self.n_around
+        random = self._random(noise)
         features = self.over_layers(context, hits, energy)
         matrices = self.matrices()
         last = second = older = noise.new_zeros(noise.shape[0], n_rows, n_columns)
         moment = [noise.new_zeros(noise.shape[0], 3) for _ in range(SEEN_LAYERS)]
-        groups = [noise.new_zeros(noise.shape[0], n_passes + 1) for _ in range(2)]
+        groups = [noise.new_zeros(noise.shape[0], len(self.sizes) + 1) for _ in range(2)]
         layers = []
         for number in range(self.n_layers):
             before = torch.stack([last, second, older], 1)
             bases = self.base(before)
-            layer = Layer(
-                hits[:, number], energy[:, number], torch.cat(moment, 1), features[:, number], *groups
-            )
-            known, seen = noise[:, :0], noise[:, :0]
-            given, rest = (noise[:, :0], noise[:, :0]), (layer.hits, layer.energy)
+            rest = (hits[:, number : number + 1], energy[:, number : number + 1])
+            layer = Layer(*rest, torch.cat(moment, 1), features[:, number], *groups)
+            known: list[Tensor] = []
+            taken: list[list[Tensor]] = [[], []]
+            start = 0
             for step, size in enumerate(self.sizes):
-                start = known.shape[1]
-                own = tuple(
-                    values[:, number, start : start + size] for values in (tail, logistic, for_energy)
+                drawn = torch.cat(known, 1) if known else noise[:, :0]
+                summary = self._summary(layer, rest, drawn)
+                own = tuple(values[:, number, step] for values in random.shares)
+                share = self.shares.sample(step, self._told(layer, summary, *taken), rest, size, own)
+                told = torch.cat([summary, describe(*share), *map(compress, known)], 1)
+                own = tuple(values[:, number, start : start + size] for values in random.inside)
+                known.append(
+                    self._draw_window(self.window_pass(bases[step], matrices[step], told), own, share)
                 )
-                summary = self._summary(layer, rest, known)
-                drawn = tuple(values[:, number, step] for values in for_shares)
-                share = self.shares.sample(step, self._told(layer, summary, *given), rest, size, drawn)
-                told = torch.cat([summary, describe(*share), seen], 1)
-                cells = self._draw_window(self.window_pass(bases[step], matrices[step], told), own, *share)
-                known, seen = torch.cat([known, cells], 1), torch.cat([seen, compress(cells)], 1)
-                given = (
-                    torch.cat([given[0], share[0][:, None]], 1),
-                    torch.cat([given[1], share[1][:, None]], 1),
-                )
+                for values, value in zip(taken, share, strict=True):
+                    values.append(value)
                 rest = ((rest[0] - share[0]).clamp(min=0), (rest[1] - share[1]).clamp(min=0))
-            start = known.shape[1]
-            own = tuple(values[:, number, start:] for values in (tail, logistic, for_energy))
-            told = torch.cat([self._summary(layer, rest, known), describe(*rest)], 1)
-            here = functional.pad(seen, (0, n_cells - start)).index_select(1, self.order)
-            here = here.reshape(-1, n_rows, n_columns)
-            cells = self._draw_around(self.around_pass(before, here, matrices[-1], told), own, *rest)
-            found = torch.cat([known, cells], 1).index_select(1, self.order)
+                start += size
+            drawn = torch.cat(known, 1)
+            told = torch.cat([self._summary(layer, rest, drawn), describe(*rest)], 1)
+            here = functional.pad(drawn, (0, outside)).index_select(1, self.order)
+            about = self.around_pass(before, compress(here).reshape(-1, n_rows, n_columns), told)
+            own = tuple(values[:, number] for values in random.around)
+            found = here.scatter(1, *self._draw_around(about, own, rest))
             layers.append(found)
-            groups = [torch.cat([given[k], rest[k][:, None]], 1) for k in range(2)]
+            groups = [torch.cat([*taken[k], rest[k]], 1) for k in range(2)]
             older = MEMORY * older + (1 - MEMORY) * second
             second, last = last, compress(found).reshape(-1, n_rows, n_columns)
             moment = [self._moments(found), moment[0], MEMORY * moment[2] + (1 - MEMORY) * moment[1]]
+        assert start == n_inside
         showers: Tensor = torch.stack(layers, 1).unflatten(2, (n_rows, n_columns))
         return showers
+
+    def _random(self, noise: Tensor) -> Noise:
+        """Turn standard normal numbers into those that are needed.
+
+        The cells around the window have numbers of their own in one half of the list only, the other half has their
+        opposites: both of a pair, far from each other, are hit in one case out of thousands anyway.
+        """
+        parts = noise.split([n * self.n_layers for n in self._noise_sizes], 1)
+        hits, energies, halves, ranks, shares = (
+            part.reshape(-1, self.n_layers, size) for part, size in zip(parts, self._noise_sizes, strict=True)
+        )
+        tail = (0.5 - 0.5 * torch.erf(hits / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
+        half = (0.5 - 0.5 * torch.erf(halves / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
+        logistic = ((1 - half) / half).log()
+        paired = slice(None, self.n_around // 2)
+        return Noise(
+            (tail, ((1 - tail) / tail).log(), energies),
+            (
+                torch.cat([half, 1 - half[..., paired].flip(-1)], -1),
+                torch.cat([logistic, -logistic[..., paired].flip(-1)], -1),
+                ranks,
+            ),
+            share_noise(shares.unflatten(2, (len(self.sizes), NOISE_PER_PASS))),
+        )
 
     def _history(self, seen: Tensor, showers: Tensor) -> tuple[Tensor, Tensor]:
         """The layers before and their moments as in `sample`, for all layers at once."""
@@ -421,19 +437,19 @@ class CausalCells(nn.Module):
 
     def _summary(self, layer: Layer, rest: tuple[Tensor, Tensor], known: Tensor) -> Tensor:
         """What is still to be given out, where the known cells are, moments and features: (n, n_summary)."""
-        drawn = known @ self.positions[self.inside[: known.shape[1]]] / (layer.energy + 0.01)[:, None]
-        one = torch.ones_like(layer.energy)[:, None]
+        one = torch.ones_like(layer.energy)
+        if known.shape[1]:
+            drawn = known @ self.positions[self.inside[: known.shape[1]]] / (layer.energy + 0.01)
+        else:  # engines stumble over products of no rows
+            drawn = torch.zeros_like(layer.energy).expand(-1, 2)
         return torch.cat([one, describe(*rest), drawn, layer.moments, layer.features], 1)
 
-    def _told(self, layer: Layer, summary: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
+    def _told(self, layer: Layer, summary: Tensor, hits: list[Tensor], energy: list[Tensor]) -> Tensor:
         """What the shares of a pass depend on: the summary, and all groups of the last layer and this one so far."""
-        missing = len(self.sizes) + 1 - hits.shape[1]
-        hits, energy = (functional.pad(values, (0, missing)) for values in (hits, energy))
-        logs = [
-            (torch.cat([layer.last_hits, hits], 1) + 0.3).log() / 2,
-            (torch.cat([layer.last_energy, energy], 1) + 0.01).log() / 3,
-        ]
-        return torch.cat([summary, *logs], 1)
+        missing = [torch.zeros_like(layer.hits)] * (len(self.sizes) + 1 - len(hits))
+        hits_so_far = torch.cat([layer.last_hits, *hits, *missing], 1)
+        energy_so_far = torch.cat([layer.last_energy, *energy, *missing], 1)
+        return torch.cat([summary, (hits_so_far + 0.3).log() / 2, (energy_so_far + 0.01).log() / 3], 1)
 
     def _unstepped(self, normals: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log sigmas, (..., mixtures): the last number is the first's, the others are steps to the next."""
@@ -453,33 +469,38 @@ class CausalCells(nn.Module):
         self,
         drawn: tuple[Tensor, Tensor, Tensor],
         random: tuple[Tensor, ...],
-        hits: Tensor,
-        energy: Tensor,
+        share: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """Energies of the cells of a pass in MeV, (n, n_cells), with its hits and energy."""
-        (logit, weight, normals), (tail, logistic, normal) = drawn, random
+        """Energies of the cells of a pass in MeV, (n, n_cells), with its share of hits and energy."""
+        (logit, weight, normals), (tail, logistic, normal), (hits, energy) = drawn, random, share
         score = logit + logistic
         size = score.shape[1]
         ranked = score.topk(size, dim=1).values
-        cut = ranked.gather(1, hits.clamp(max=size - 1).long()[:, None])
-        cut = cut - 100.0 * (hits >= size).to(cut.dtype)[:, None]
+        cut = ranked.gather(1, hits.clamp(max=size - 1).long())
+        cut = cut - 100.0 * (hits >= size).to(cut.dtype)
         mean, log_sigma = self._choose(normals, weight, tail, cut - logit)
         excess = (score > cut).to(logit.dtype) * self._excess(mean, log_sigma, normal)
         return self._scaled(excess, hits, energy)
 
     def _draw_around(
-        self, drawn: tuple[Tensor, Tensor], random: tuple[Tensor, ...], hits: Tensor, energy: Tensor
-    ) -> Tensor:
-        """Energies of the cells around the window in MeV, (n, n_around), with the hits and energy of the rest."""
-        (logit, weight), (tail, logistic, normal) = drawn, random
+        self, drawn: Tensor, random: tuple[Tensor, ...], rest: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Draw the hits around the window, with the hits and energy of the rest.
+
+        Returns:
+            Cells of the layer and their energies in MeV, both (n, most_around + 1).
+        """
+        tail, logistic, normal = random
+        logit = drawn[:, 0].index_select(1, self.around)
         ranked, which = (logit + logistic).topk(self.most_around + 1, dim=1)
-        hits = hits.clamp(0, self.most_around)
-        cut = ranked.gather(1, hits.long()[:, None])
-        tail, logit, normal = (values.gather(1, which) for values in (tail, logit, normal))
-        weight = weight.gather(2, which[:, None].expand(-1, self.mixtures, -1)).transpose(1, 2)
+        hits = rest[0].clamp(0, self.most_around)
+        cut = ranked.gather(1, hits.long())
+        tail, logit = tail.gather(1, which), logit.gather(1, which)
+        cells = self.around[which]
+        weight = drawn[:, 1:].gather(2, cells[:, None].expand(-1, self.mixtures, -1)).transpose(1, 2)
         mean, log_sigma = self._choose(self.normals_around[None, None], weight, tail, cut - logit)
         excess = (ranked > cut).to(logit.dtype) * self._excess(mean, log_sigma, normal)
-        return torch.zeros_like(random[0]).scatter(1, which, self._scaled(excess, hits, energy))
+        return cells, self._scaled(excess, hits, rest[1])
 
     def _choose(self, normals: Tensor, weight: Tensor, tail: Tensor, lack: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log sigma of a normal each, by the part of the noise that did not decide about the hit.
@@ -498,8 +519,8 @@ class CausalCells(nn.Module):
     def _scaled(self, excess: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
         """Stretch what the hits of a pass have above threshold to the energy of the pass; 0 is no hit."""
         spare = (energy - hits * self.threshold).clamp(min=0)
-        factor = spare / excess.sum(1).clamp(min=1e-5)
-        return (excess > 0).to(excess.dtype) * self.threshold + excess * factor[:, None]
+        factor = spare / excess.sum(1, keepdim=True).clamp(min=1e-5)
+        return (excess > 0).to(excess.dtype) * self.threshold + excess * factor
 
 
 @dataclass(frozen=True)
@@ -507,8 +528,8 @@ class Layer:
     """What is known of layers before their cells are drawn.
 
     Attributes:
-        hits: (n,).
-        energy: (n,) in MeV.
+        hits: (n, 1).
+        energy: (n, 1) in MeV.
         moments: (n, 9) of the layers before.
         features: (n, features) of the layers.
         last_hits: (n, n_passes + 1) of the layer before, by pass and around the window.
@@ -522,9 +543,28 @@ class Layer:
     last_hits: Tensor
     last_energy: Tensor
 
-    def rest(self, hits: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
-        """Hits and energy in MeV that are left, both (n,), when passes have got theirs (n, n_passes)."""
-        return (self.hits - hits.sum(1)).clamp(min=0), (self.energy - energy.sum(1)).clamp(min=0)
+    def rest(self, hits: list[Tensor], energy: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Hits and energy in MeV that are left, both (n, 1), when some passes have got theirs."""
+        left = [self.hits, self.energy]
+        for share in zip(hits, energy, strict=True):
+            left = [(value - part).clamp(min=0) for value, part in zip(left, share, strict=True)]
+        return left[0], left[1]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Random numbers of all layers.
+
+    Attributes:
+        inside: Uniform, logistic and normal numbers of the cells of the window, each (n, n_layers, n_inside). The
+            logistic number is that at which the uniform one is the probability of a larger one.
+        around: Likewise around it, (n, n_layers, n_around), and normal ones by rank, (n, n_layers, most_around + 1).
+        shares: See `_shares.share_noise`, each (n, n_layers, n_passes, 1).
+    """
+
+    inside: tuple[Tensor, ...]
+    around: tuple[Tensor, ...]
+    shares: tuple[Tensor, ...]
 
 
 def compress(energies: Tensor) -> Tensor:
@@ -533,6 +573,6 @@ def compress(energies: Tensor) -> Tensor:
 
 
 def describe(hits: Tensor, energy: Tensor) -> Tensor:
-    """Encode hits and energies in MeV, both (n,), as network input (n, 3)."""
+    """Encode hits and energies in MeV, both (n, 1), as network input (n, 3)."""
     log_hits, log_energy = (hits + 0.3).log(), (energy + 0.01).log()
-    return torch.stack([log_hits / 2, log_energy / 3, (log_energy - log_hits) / 2], 1)
+    return torch.cat([log_hits / 2, log_energy / 3, (log_energy - log_hits) / 2], 1)

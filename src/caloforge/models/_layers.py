@@ -133,7 +133,7 @@ class LayerModel(nn.Module):
         state = self.trunk(self.from_context(fixed) + self.from_history(history))
         of_hits = self._log_density(self.hits_head(state), log_hits - trend[0])
         mixture = self._energy_mixture(
-            self.energy_from_context(fixed) + self.energy_from_history(history), state, hits
+            self.energy_from_context(fixed) + self.energy_from_history(history), state, hits[..., None]
         )
         of_energy = self._log_density(mixture, log_excess - trend[1])
         return -(of_hits + of_energy * (hits > 0)).sum(1)
@@ -159,50 +159,47 @@ class LayerModel(nn.Module):
         trend = self._basis(context) @ self.trend
         hidden = self.from_history.out_features
         both = torch.cat([self.from_history.weight, self.energy_from_history.weight]).T
-        zero = torch.zeros_like(incident_energy)
-        blank = torch.zeros_like(context[:, :1]).expand(-1, 3)
-        recent = [blank, blank, blank]
-        total_hits, total_energy, moment, largest = zero, zero, zero, zero
+        incident_energy = incident_energy[:, None]
+        total_hits = total_energy = moment = largest = torch.zeros_like(incident_energy)
+        recent = [total_hits.expand(-1, 3)] * 3
+        ceiling = math.log(self.max_hits + HIT_OFFSET + 0.5)
         all_hits, all_energies = [], []
         for layer in range(self.n_layers):
             summary = self._summary(incident_energy, total_hits, total_energy, moment, largest)
-            history = torch.cat([*recent, summary], 1)
-            for_hits, for_energy = (history @ both).split([hidden, hidden], dim=1)
-            state = self.trunk(from_context[:, layer] + for_hits)
-            log_hits = (
-                self._draw(self.hits_head(state), uniform[:, layer, 0], normal[:, layer, 0])
-                + trend[0, :, layer]
-            )
-            ceiling = math.log(self.max_hits + HIT_OFFSET + 0.5)
+            history = torch.cat([*recent, summary], 1) @ both
+            state = self.trunk(from_context[:, layer] + history[:, :hidden])
+            log_hits = self._draw(self.hits_head(state), uniform[:, layer, :1], normal[:, layer, :1])
+            log_hits = log_hits + trend[0, :, layer : layer + 1]
             hits = (log_hits.clamp(-5.0, ceiling).exp() - HIT_OFFSET).floor().clamp(min=0)
-            mixture = self._energy_mixture(energy_from_context[:, layer] + for_energy, state, hits)
-            log_excess = self._draw(mixture, uniform[:, layer, 1], normal[:, layer, 1]) + trend[1, :, layer]
+            mixture = self._energy_mixture(energy_from_context[:, layer] + history[:, hidden:], state, hits)
+            log_excess = self._draw(mixture, uniform[:, layer, 1:], normal[:, layer, 1:])
+            log_excess = log_excess + trend[1, :, layer : layer + 1]
             energy = hits * (self.threshold + log_excess.clamp(-10.0, 6.0).exp())
             recent = [self._normalised(hits, energy), *recent[:2]]
             total_hits, total_energy = total_hits + hits, total_energy + energy
             moment, largest = moment + layer * energy, torch.maximum(largest, energy)
             all_hits.append(hits)
             all_energies.append(energy)
-        return torch.stack(all_hits, 1), torch.stack(all_energies, 1)
+        return torch.cat(all_hits, 1), torch.cat(all_energies, 1)
 
     def _logs(self, hits: Tensor, energy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         excess = mean_excess(hits, energy, self.threshold)
         return (hits + HIT_OFFSET).log(), (excess + 1e-4).log(), (energy + self.threshold).log()
 
     def _normalised(self, hits: Tensor, energy: Tensor) -> Tensor:
-        logs = torch.stack(self._logs(hits, energy), -1)
+        logs = torch.cat(self._logs(hits, energy), -1)  # hits and energy: (..., 1)
         return ((logs - self.mean) / self.spread).clamp(min=-4.0)
 
     def _history(self, incident_energy: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
         # the same numbers as in `sample`, for all layers at once: (n_showers, n_layers, 15)
         def before(values: Tensor) -> Tensor:
-            return functional.pad(values, (1, 0))[:, : self.n_layers]
+            return functional.pad(values, (1, 0))[:, : self.n_layers, None]
 
-        logs = self._normalised(hits, energy)
+        logs = self._normalised(hits[..., None], energy[..., None])
         recent = [functional.pad(logs, (0, 0, k, 0))[:, : self.n_layers] for k in (1, 2, 3)]
         depth = torch.arange(self.n_layers, dtype=energy.dtype, device=energy.device)
         summary = self._summary(
-            incident_energy[:, None],
+            incident_energy[:, None, None],
             before(hits.cumsum(1)),
             before(energy.cumsum(1)),
             before((depth * energy).cumsum(1)),
@@ -214,7 +211,7 @@ class LayerModel(nn.Module):
         self, incident_energy: Tensor, hits: Tensor, energy: Tensor, moment: Tensor, largest: Tensor
     ) -> Tensor:
         part = energy / (incident_energy * self.response)
-        return torch.stack(
+        return torch.cat(
             [
                 ((energy + self.threshold).log() - self.mean[2]) / self.spread[2],
                 ((hits + HIT_OFFSET).log() - self.mean[0]) / self.spread[0],
@@ -232,10 +229,9 @@ class LayerModel(nn.Module):
         return (kind[:, :, None] * powers[:, None, :]).flatten(1)
 
     def _energy_mixture(self, known: Tensor, state: Tensor, hits: Tensor) -> Tensor:
-        about_hits = torch.stack(
-            [((hits + HIT_OFFSET).log() - self.mean[0]) / self.spread[0], (hits + 0.5).rsqrt()], -1
-        )
-        hidden = functional.silu(known + self.energy_from_hits(torch.cat([state, about_hits], -1)))
+        log_hits = ((hits + HIT_OFFSET).log() - self.mean[0]) / self.spread[0]
+        told = torch.cat([state, log_hits, (hits + 0.5).rsqrt()], -1)  # hits: (..., 1)
+        hidden = functional.silu(known + self.energy_from_hits(told))
         mixture: Tensor = self.energy_head(hidden)
         return mixture
 
@@ -245,7 +241,7 @@ class LayerModel(nn.Module):
 
     def _draw(self, mixture: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
         weight, mean, log_sigma = mixture.split(self.mixtures, dim=-1)
-        chosen = choose(weight, uniform, self.running)
-        sigma = (log_sigma * chosen).sum(-1).clamp(NARROWEST, WIDEST).exp()
-        drawn: Tensor = (mean * chosen).sum(-1) + sigma * normal
-        return drawn
+        chosen = choose(weight, uniform[:, 0], self.running)
+        drawn = mean + log_sigma.clamp(NARROWEST, WIDEST).exp() * normal
+        chosen_one: Tensor = (drawn * chosen).sum(-1, keepdim=True)
+        return chosen_one

@@ -64,4 +64,5 @@ def choose(raw: Tensor, uniform: Tensor, running: Tensor) -> Tensor:
             [0., 0., 1., 0.]])
     """
     above = beyond(raw, uniform, running)
-    return torch.cat([1 - above[..., :1], above[..., :-1] - above[..., 1:]], -1)
+    steps = torch.eye(len(running), dtype=raw.dtype, device=raw.device)
+    return steps[0] + above @ (steps.roll(1, 1) - steps)  # the last of `above` is 0, so that nothing wraps around

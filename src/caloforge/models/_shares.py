@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.models._mixtures import WIDEST, choose, log_density, log_weights, running_sum
+from caloforge.models._mixtures import NARROWEST, WIDEST, choose, log_density, log_weights, running_sum
 
 NOISE_PER_PASS = 4
 LARGEST_ODDS = 15.0
@@ -61,17 +61,17 @@ class Shares(nn.Module):
         Args:
             number: Of the pass.
             told: (n, told).
-            rest: Hits and energy in MeV that are left for this pass and those after it, both (n,).
-            share: Hits and energy in MeV of this pass, both (n,).
+            rest: Hits and energy in MeV that are left for this pass and those after it, both (n, 1).
+            share: Hits and energy in MeV of this pass, both (n, 1).
 
         Returns:
             (n,).
         """
         hidden = self._hidden(number, told)
         weight, place, width = self._hits_mixture(number, hidden, rest[0])
-        hits = share[0][:, None]
+        hits = share[0]
         upper = functional.logsigmoid((hits + 0.5 - place) / width)
-        last = hits >= rest[0][:, None]
+        last = hits >= rest[0]
         log_upper = torch.where(last, torch.zeros_like(upper), upper)
         lower = torch.where(hits <= 0, -torch.inf, functional.logsigmoid((hits - 0.5 - place) / width))
         difference = (lower - log_upper).clamp(max=-1e-6)
@@ -80,8 +80,8 @@ class Shares(nn.Module):
 
         mixture = self._energy_mixture(number, hidden, rest, share[0])
         shared = (share[0] > 0) & (share[0] < rest[0])
-        of_energy = log_density(*mixture, self._odds(rest, share))
-        return -(of_hits * (rest[0] > 0) + of_energy * shared)
+        of_energy = log_density(*mixture, self._odds(rest, share)[:, 0])
+        return -(of_hits * (rest[0] > 0)[:, 0] + of_energy * shared[:, 0])
 
     def sample(
         self, number: int, told: Tensor, rest: tuple[Tensor, Tensor], most: int, random: tuple[Tensor, ...]
@@ -93,20 +93,21 @@ class Shares(nn.Module):
             told: (n, told).
             rest: As in `loss`.
             most: Cells of the pass.
-            random: See `share_noise`, each (n,).
+            random: See `share_noise`, each (n, 1).
 
         Returns:
-            Hits and energy in MeV, both (n,).
+            Hits and energy in MeV, both (n, 1).
         """
         first, second, logistic, normal = random
         hidden = self._hidden(number, told)
         weight, place, width = self._hits_mixture(number, hidden, rest[0])
-        chosen = choose(weight, first, self.running)
-        value = (place * chosen).sum(-1) + (width * chosen).sum(-1) * logistic
+        chosen = choose(weight, first[:, 0], self.running)
+        value = ((place + width * logistic) * chosen).sum(-1, keepdim=True)
         hits = torch.minimum((value + 0.5).floor().clamp(0, most), rest[0].clamp(min=0))
         weight, mean, log_sigma = self._energy_mixture(number, hidden, rest, hits)
-        chosen = choose(weight, second, self.running)
-        odds = (mean * chosen).sum(-1) + (log_sigma * chosen).sum(-1).clamp(max=WIDEST).exp() * normal
+        chosen = choose(weight, second[:, 0], self.running)
+        spread = log_sigma.clamp(NARROWEST, WIDEST).exp()
+        odds = ((mean + spread * normal) * chosen).sum(-1, keepdim=True)
         part = torch.sigmoid(odds.clamp(-LARGEST_ODDS, LARGEST_ODDS))
         part = torch.where(hits >= rest[0], torch.ones_like(part), part) * (hits > 0)
         spare = (rest[1] - rest[0] * self.threshold).clamp(min=0)
@@ -118,7 +119,7 @@ class Shares(nn.Module):
 
     def _hits_mixture(self, number: int, hidden: Tensor, rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         weight, place, width = self.of_hits[number](hidden).split(self.mixtures, dim=-1)
-        rest = rest.clamp(min=0)[:, None]
+        rest = rest.clamp(min=0)
         place = (rest + 1) * torch.sigmoid(place) - 0.5
         width = (0.1 + 0.2 * rest.sqrt()) * width.clamp(-4.0, 3.0).exp()
         return weight, place, width
@@ -127,11 +128,12 @@ class Shares(nn.Module):
         self, number: int, hidden: Tensor, rest: tuple[Tensor, Tensor], hits: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         left = (rest[0] - hits).clamp(min=0)
-        log_odds = (hits + 0.3).log() - (left + 0.3).log()
-        about = [log_odds / 2, (hits + 0.3).log() / 2, (left + 0.3).log() / 2, (hits + 0.5).rsqrt()]
-        hidden = functional.silu(self.with_hits[number](torch.cat([hidden, torch.stack(about, 1)], 1)))
+        log_hits, log_left = (hits + 0.3).log(), (left + 0.3).log()
+        log_odds = log_hits - log_left
+        about = [log_odds / 2, log_hits / 2, log_left / 2, (hits + 0.5).rsqrt()]
+        hidden = functional.silu(self.with_hits[number](torch.cat([hidden, *about], 1)))
         weight, mean, log_sigma = self.of_energy[number](hidden).split(self.mixtures, dim=-1)
-        return weight, mean + log_odds[:, None], log_sigma
+        return weight, mean + log_odds, log_sigma
 
     def _odds(self, rest: tuple[Tensor, Tensor], share: tuple[Tensor, Tensor]) -> Tensor:
         mine = (share[1] - share[0] * self.threshold).clamp(min=1e-5)
@@ -140,7 +142,7 @@ class Shares(nn.Module):
 
 
 def share_noise(noise: Tensor) -> tuple[Tensor, ...]:
-    """Turn standard normal numbers (..., 4) into two uniform, a logistic and a normal number, each (...)."""
+    """Turn standard normal numbers (..., 4) into two uniform, a logistic and a normal number, each (..., 1)."""
     tail = (0.5 - 0.5 * torch.erf(noise[..., :3] / math.sqrt(2))).clamp(1e-6, 1 - 1e-6)
-    first, of_logistic, second = tail.unbind(-1)
-    return first, second, ((1 - of_logistic) / of_logistic).log(), noise[..., 3]
+    first, of_logistic, second = tail.split(1, -1)
+    return first, second, ((1 - of_logistic) / of_logistic).log(), noise[..., 3:]

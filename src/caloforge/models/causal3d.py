@@ -46,13 +46,13 @@ class Causal3DConfig(ApproachConfig):
     approach: Literal["causal3d"] = "causal3d"
     particles: tuple[str, ...] = ("e-", "gamma")
     window: Annotated[int, Field(ge=3)] = 13
-    width: Count = 32
+    width: Count = 24
     depth: Annotated[int, Field(ge=0)] = 2
     width_around: Count = 16
     hidden: Count = 64
     features: Count = 16
     mixtures: Annotated[int, Field(ge=2)] = 4
-    most_around: Count = 47
+    most_around: Count = 36
     cell_batch: Count = 32
     layer_rate: Rate = 2e-3
     cell_rate: Rate = 3e-3
