@@ -32,6 +32,7 @@ def small(depth: int, mixtures: int) -> CausalCells:
         features=4,
         mixtures=mixtures,
         most_around=40,
+        most_in_pass=9,
     )
 
 
@@ -135,13 +136,13 @@ def test_independent_hits_get_their_true_probability() -> None:
     random = torch.Generator().manual_seed(6)
     optimizer = torch.optim.Adam(made.parameters(), 1e-2)
     recent = []
-    for step in range(200):
+    for step in range(120):
         hit = torch.rand(32, 4, 9, 9, generator=random) < 0.2
         _, of_hits, _ = made.losses(torch.zeros(32, 3), 0.3 * hit.float())
         optimizer.zero_grad()
         of_hits.backward()
         optimizer.step()
-        if step >= 180:
+        if step >= 100:
             recent.append(float(of_hits.detach()) / (4 * 81))
     entropy = -(0.2 * np.log(0.2) + 0.8 * np.log(0.8))
     assert 0.8 * entropy < np.mean(recent) < 1.02 * entropy

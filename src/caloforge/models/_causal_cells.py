@@ -52,6 +52,7 @@ class CausalCells(nn.Module):
         features: Numbers that the networks of cells get to know about each layer.
         mixtures: Normals in the energy of a hit.
         most_around: Hits around the window that a layer can have at most (the fewer, the faster).
+        most_in_pass: Hits that a pass can have at most, likewise.
     """
 
     positions: Tensor
@@ -61,6 +62,8 @@ class CausalCells(nn.Module):
     order: Tensor
     running: Tensor
     last_one: Tensor
+    offsets: Tensor
+    scales: Tensor
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class CausalCells(nn.Module):
         features: int,
         mixtures: int,
         most_around: int,
+        most_in_pass: int,
     ) -> None:
         super().__init__()
         self.n_layers, n_rows, n_columns = detector.shape
@@ -83,6 +87,7 @@ class CausalCells(nn.Module):
         self.sizes = [len(cells) for cells in self.lattice.passes]
         self.n_around = len(self.lattice.around)
         self.most_around = min(most_around, self.n_around - 1)
+        self.most_in_pass = most_in_pass
         self._register_constants(detector)
 
         self.depth_place = nn.Parameter(0.1 * torch.randn(8, self.n_layers))
@@ -151,6 +156,8 @@ class CausalCells(nn.Module):
             "order": torch.tensor(self.lattice.order),
             "running": running_sum(self.mixtures),
             "last_one": last,
+            "offsets": torch.tensor([0.3, 0.01]).repeat_interleave(2 * len(self.sizes) + 2),
+            "scales": torch.tensor([1 / 2, 1 / 3]).repeat_interleave(2 * len(self.sizes) + 2),
         }
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
@@ -346,9 +353,10 @@ class CausalCells(nn.Module):
             (n_showers, n_layers, n_rows, n_columns) in MeV, each layer with its hits and energy.
         """
         n_rows, n_columns = self.lattice.n_rows, self.lattice.n_columns
-        n_inside, outside = self.inside.shape[0], self.n_around
         random = self._random(noise)
-        features = self.over_layers(context, hits, energy)
+        features = self.over_layers(context, hits, energy).flatten(1)
+        features_of = features.split(features.shape[1] // self.n_layers, 1)
+        hits_of, energy_of = hits.split(1, 1), energy.split(1, 1)
         matrices = self.matrices()
         last = second = older = noise.new_zeros(noise.shape[0], n_rows, n_columns)
         moment = [noise.new_zeros(noise.shape[0], 3) for _ in range(SEEN_LAYERS)]
@@ -357,37 +365,36 @@ class CausalCells(nn.Module):
         for number in range(self.n_layers):
             before = torch.stack([last, second, older], 1)
             bases = self.base(before)
-            rest = (hits[:, number : number + 1], energy[:, number : number + 1])
-            layer = Layer(*rest, torch.cat(moment, 1), features[:, number], *groups)
+            rest = (hits_of[number], energy_of[number])
+            layer = Layer(*rest, torch.cat(moment, 1), features_of[number], *groups)
             known: list[Tensor] = []
             taken: list[list[Tensor]] = [[], []]
-            start = 0
             for step, size in enumerate(self.sizes):
+                index = number * len(self.sizes) + step
                 drawn = torch.cat(known, 1) if known else noise[:, :0]
                 summary = self._summary(layer, rest, drawn)
-                own = tuple(values[:, number, step] for values in random.shares)
-                share = self.shares.sample(step, self._told(layer, summary, *taken), rest, size, own)
+                own = tuple(values[index] for values in random.shares)
+                most = min(size, self.most_in_pass)
+                share = self.shares.sample(step, self._told(layer, summary, *taken), rest, most, own)
                 told = torch.cat([summary, describe(*share), *map(compress, known)], 1)
-                own = tuple(values[:, number, start : start + size] for values in random.inside)
+                own = tuple(values[index] for values in random.inside)
                 known.append(
                     self._draw_window(self.window_pass(bases[step], matrices[step], told), own, share)
                 )
                 for values, value in zip(taken, share, strict=True):
                     values.append(value)
                 rest = ((rest[0] - share[0]).clamp(min=0), (rest[1] - share[1]).clamp(min=0))
-                start += size
             drawn = torch.cat(known, 1)
             told = torch.cat([self._summary(layer, rest, drawn), describe(*rest)], 1)
-            here = functional.pad(drawn, (0, outside)).index_select(1, self.order)
+            here = functional.pad(drawn, (0, self.n_around)).index_select(1, self.order)
             about = self.around_pass(before, compress(here).reshape(-1, n_rows, n_columns), told)
-            own = tuple(values[:, number] for values in random.around)
+            own = tuple(values[number] for values in random.around)
             found = here.scatter(1, *self._draw_around(about, own, rest))
             layers.append(found)
             groups = [torch.cat([*taken[k], rest[k]], 1) for k in range(2)]
             older = MEMORY * older + (1 - MEMORY) * second
             second, last = last, compress(found).reshape(-1, n_rows, n_columns)
             moment = [self._moments(found), moment[0], MEMORY * moment[2] + (1 - MEMORY) * moment[1]]
-        assert start == n_inside
         showers: Tensor = torch.stack(layers, 1).unflatten(2, (n_rows, n_columns))
         return showers
 
@@ -398,21 +405,24 @@ class CausalCells(nn.Module):
         opposites: both of a pair, far from each other, are hit in one case out of thousands anyway.
         """
         parts = noise.split([n * self.n_layers for n in self._noise_sizes], 1)
-        hits, energies, halves, ranks, shares = (
-            part.reshape(-1, self.n_layers, size) for part, size in zip(parts, self._noise_sizes, strict=True)
-        )
+        hits, energies, halves, ranks, shares = parts
         tail = (0.5 - 0.5 * torch.erf(hits / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
         half = (0.5 - 0.5 * torch.erf(halves / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
         logistic = ((1 - half) / half).log()
+        half, logistic = (values.unflatten(1, (self.n_layers, -1)) for values in (half, logistic))
         paired = slice(None, self.n_around // 2)
+        tails = torch.cat([half, 1 - half[..., paired].flip(-1)], -1).flatten(1)
+        logistics = torch.cat([logistic, -logistic[..., paired].flip(-1)], -1).flatten(1)
+        of_shares = share_noise(shares.unflatten(1, (-1, NOISE_PER_PASS)))
+        sizes = self.sizes * self.n_layers
         return Noise(
-            (tail, ((1 - tail) / tail).log(), energies),
+            tuple(values.split(sizes, 1) for values in (tail, ((1 - tail) / tail).log(), energies)),
             (
-                torch.cat([half, 1 - half[..., paired].flip(-1)], -1),
-                torch.cat([logistic, -logistic[..., paired].flip(-1)], -1),
-                ranks,
+                tails.split(self.n_around, 1),
+                logistics.split(self.n_around, 1),
+                ranks.split(self.most_around + 1, 1),
             ),
-            share_noise(shares.unflatten(2, (len(self.sizes), NOISE_PER_PASS))),
+            tuple(values.split(1, 1) for values in of_shares),
         )
 
     def _history(self, seen: Tensor, showers: Tensor) -> tuple[Tensor, Tensor]:
@@ -446,10 +456,10 @@ class CausalCells(nn.Module):
 
     def _told(self, layer: Layer, summary: Tensor, hits: list[Tensor], energy: list[Tensor]) -> Tensor:
         """What the shares of a pass depend on: the summary, and all groups of the last layer and this one so far."""
-        missing = [torch.zeros_like(layer.hits)] * (len(self.sizes) + 1 - len(hits))
-        hits_so_far = torch.cat([layer.last_hits, *hits, *missing], 1)
-        energy_so_far = torch.cat([layer.last_energy, *energy, *missing], 1)
-        return torch.cat([summary, (hits_so_far + 0.3).log() / 2, (energy_so_far + 0.01).log() / 3], 1)
+        n = len(self.sizes) + 1
+        missing = [torch.zeros_like(layer.hits)] * (n - len(hits))
+        groups = torch.cat([layer.last_hits, *hits, *missing, layer.last_energy, *energy, *missing], 1)
+        return torch.cat([summary, (groups + self.offsets).log() * self.scales], 1)
 
     def _unstepped(self, normals: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log sigmas, (..., mixtures): the last number is the first's, the others are steps to the next."""
@@ -475,8 +485,9 @@ class CausalCells(nn.Module):
         (logit, weight, normals), (tail, logistic, normal), (hits, energy) = drawn, random, share
         score = logit + logistic
         size = score.shape[1]
-        ranked = score.topk(size, dim=1).values
-        cut = ranked.gather(1, hits.clamp(max=size - 1).long())
+        most = min(size, self.most_in_pass + 1)
+        ranked = score.topk(most, dim=1).values
+        cut = ranked.gather(1, hits.clamp(max=most - 1).long())
         cut = cut - 100.0 * (hits >= size).to(cut.dtype)
         mean, log_sigma = self._choose(normals, weight, tail, cut - logit)
         excess = (score > cut).to(logit.dtype) * self._excess(mean, log_sigma, normal)
@@ -496,7 +507,7 @@ class CausalCells(nn.Module):
         hits = rest[0].clamp(0, self.most_around)
         cut = ranked.gather(1, hits.long())
         tail, logit = tail.gather(1, which), logit.gather(1, which)
-        cells = self.around[which]
+        cells = self.around.index_select(0, which.flatten()).reshape(which.shape)
         weight = drawn[:, 1:].gather(2, cells[:, None].expand(-1, self.mixtures, -1)).transpose(1, 2)
         mean, log_sigma = self._choose(self.normals_around[None, None], weight, tail, cut - logit)
         excess = (ranked > cut).to(logit.dtype) * self._excess(mean, log_sigma, normal)
@@ -508,7 +519,7 @@ class CausalCells(nn.Module):
         Given that logit + logistic > cut, tail * (1 + exp(cut - logit)) is uniform.
         """
         chance = (tail * (1 + lack.exp())).clamp(max=0.999999)
-        above = beyond(weight, chance, self.running) + self.last_one
+        above = beyond(weight, chance[..., None], self.running) + self.last_one
         mean, log_sigma = (normals * above[:, :, None]).sum(-1).unbind(-1)
         return mean, log_sigma.clamp(NARROWEST, WIDEST)
 
@@ -553,18 +564,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class Noise:
-    """Random numbers of all layers.
+    """Random numbers of all layers and passes.
 
     Attributes:
-        inside: Uniform, logistic and normal numbers of the cells of the window, each (n, n_layers, n_inside). The
-            logistic number is that at which the uniform one is the probability of a larger one.
-        around: Likewise around it, (n, n_layers, n_around), and normal ones by rank, (n, n_layers, most_around + 1).
-        shares: See `_shares.share_noise`, each (n, n_layers, n_passes, 1).
+        inside: Uniform, logistic and normal numbers of the cells of each pass, (n, n_cells). The uniform number is
+            the probability of a larger logistic one.
+        around: Likewise for each layer around the window, (n, n_around), and normal ones by rank,
+            (n, most_around + 1).
+        shares: See `_shares.share_noise`, for each pass (n, 1).
     """
 
-    inside: tuple[Tensor, ...]
-    around: tuple[Tensor, ...]
-    shares: tuple[Tensor, ...]
+    inside: tuple[tuple[Tensor, ...], ...]
+    around: tuple[tuple[Tensor, ...], ...]
+    shares: tuple[tuple[Tensor, ...], ...]
 
 
 def compress(energies: Tensor) -> Tensor:
@@ -574,5 +586,5 @@ def compress(energies: Tensor) -> Tensor:
 
 def describe(hits: Tensor, energy: Tensor) -> Tensor:
     """Encode hits and energies in MeV, both (n, 1), as network input (n, 3)."""
-    log_hits, log_energy = (hits + 0.3).log(), (energy + 0.01).log()
-    return torch.cat([log_hits / 2, log_energy / 3, (log_energy - log_hits) / 2], 1)
+    logs = torch.cat([hits + 0.3, energy + 0.01], 1).log()
+    return logs @ torch.tensor([[1 / 2, 0, -1 / 2], [0, 1 / 3, 1 / 2]], dtype=logs.dtype, device=logs.device)

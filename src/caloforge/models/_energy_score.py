@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+BLOCKS = (1, 3, 5)
+"""Edges of the blocks of cells that are compared, as far as the window holds them."""
 CELL_SCALE = 0.05
 """Cell energies are compared as log(1 + energy / CELL_SCALE); in MeV, about half of what a minimum ionising particle
 leaves in 0.32 mm of silicon (Particle Data Group: 0.39 MeV/mm most probable)."""
@@ -79,7 +81,7 @@ def energy_score(
     a, b, c = compress(real[cut]), compress(fake[cut]), compress(other[cut])
     total = real.new_zeros(())
     pairs = [(a - b).square(), (a - c).square(), (b - c).square()]
-    for size in (1, 3, 5):
+    for size in (size for size in BLOCKS if size <= min(a.shape[1:])):
         distances = [_block_distance(pair, size) for pair in pairs]
         total = total + 10 * _combine(distances)
     described = [layer_shapes(showers, rows, columns, floor) for showers in (real, fake, other)]

@@ -150,13 +150,16 @@ class LayerModel(nn.Module):
             Hits and energies in MeV, both (n_showers, n_layers).
         """
         noise = noise.unflatten(1, (self.n_layers, NOISE_PER_LAYER))
-        uniform = 0.5 * (1 + torch.erf(noise[..., 0::2] / math.sqrt(2)))
-        normal = noise[..., 1::2]
+        uniform = (0.5 * (1 + torch.erf(noise[..., 0::2] / math.sqrt(2)))).flatten(1).split(1, 1)
+        normal = noise[..., 1::2].flatten(1).split(1, 1)
         fixed = torch.cat(
             [context[:, None].expand(-1, self.n_layers, -1), self.place.expand(noise.shape[0], -1, -1)], -1
         )
-        from_context, energy_from_context = self.from_context(fixed), self.energy_from_context(fixed)
-        trend = self._basis(context) @ self.trend
+        from_context, energy_from_context = (
+            known.flatten(1).split(known.shape[2], 1)
+            for known in (self.from_context(fixed), self.energy_from_context(fixed))
+        )
+        hits_trend, excess_trend = ((self._basis(context) @ part).split(1, 1) for part in self.trend.unbind(0))
         hidden = self.from_history.out_features
         both = torch.cat([self.from_history.weight, self.energy_from_history.weight]).T
         incident_energy = incident_energy[:, None]
@@ -167,13 +170,13 @@ class LayerModel(nn.Module):
         for layer in range(self.n_layers):
             summary = self._summary(incident_energy, total_hits, total_energy, moment, largest)
             history = torch.cat([*recent, summary], 1) @ both
-            state = self.trunk(from_context[:, layer] + history[:, :hidden])
-            log_hits = self._draw(self.hits_head(state), uniform[:, layer, :1], normal[:, layer, :1])
-            log_hits = log_hits + trend[0, :, layer : layer + 1]
+            state = self.trunk(from_context[layer] + history[:, :hidden])
+            log_hits = self._draw(self.hits_head(state), uniform[2 * layer], normal[2 * layer])
+            log_hits = log_hits + hits_trend[layer]
             hits = (log_hits.clamp(-5.0, ceiling).exp() - HIT_OFFSET).floor().clamp(min=0)
-            mixture = self._energy_mixture(energy_from_context[:, layer] + history[:, hidden:], state, hits)
-            log_excess = self._draw(mixture, uniform[:, layer, 1:], normal[:, layer, 1:])
-            log_excess = log_excess + trend[1, :, layer : layer + 1]
+            mixture = self._energy_mixture(energy_from_context[layer] + history[:, hidden:], state, hits)
+            log_excess = self._draw(mixture, uniform[2 * layer + 1], normal[2 * layer + 1])
+            log_excess = log_excess + excess_trend[layer]
             energy = hits * (self.threshold + log_excess.clamp(-10.0, 6.0).exp())
             recent = [self._normalised(hits, energy), *recent[:2]]
             total_hits, total_energy = total_hits + hits, total_energy + energy
@@ -241,7 +244,7 @@ class LayerModel(nn.Module):
 
     def _draw(self, mixture: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
         weight, mean, log_sigma = mixture.split(self.mixtures, dim=-1)
-        chosen = choose(weight, uniform[:, 0], self.running)
+        chosen = choose(weight, uniform, self.running)
         drawn = mean + log_sigma.clamp(NARROWEST, WIDEST).exp() * normal
         chosen_one: Tensor = (drawn * chosen).sum(-1, keepdim=True)
         return chosen_one

@@ -46,20 +46,20 @@ def beyond(raw: Tensor, uniform: Tensor, running: Tensor) -> Tensor:
 
     Args:
         raw: (..., n_components) logarithms of the weights, not normalised.
-        uniform: (...) from 0 to 1.
+        uniform: (..., 1) from 0 to 1.
         running: `running_sum`.
 
     Returns:
         (..., n_components).
     """
     reached = raw.clamp(-LARGEST, LARGEST).exp() @ running
-    return (uniform[..., None] * reached[..., -1:] > reached).to(raw.dtype)
+    return (uniform * reached[..., -1:] > reached).to(raw.dtype)
 
 
 def choose(raw: Tensor, uniform: Tensor, running: Tensor) -> Tensor:
     """Choose a component each: 1 for it, 0 for the others; see `beyond`.
 
-    >>> choose(torch.zeros(2, 4), torch.tensor([0.1, 0.6]), running_sum(4))
+    >>> choose(torch.zeros(2, 4), torch.tensor([[0.1], [0.6]]), running_sum(4))
     tensor([[1., 0., 0., 0.],
             [0., 0., 1., 0.]])
     """

@@ -101,11 +101,11 @@ class Shares(nn.Module):
         first, second, logistic, normal = random
         hidden = self._hidden(number, told)
         weight, place, width = self._hits_mixture(number, hidden, rest[0])
-        chosen = choose(weight, first[:, 0], self.running)
+        chosen = choose(weight, first, self.running)
         value = ((place + width * logistic) * chosen).sum(-1, keepdim=True)
         hits = torch.minimum((value + 0.5).floor().clamp(0, most), rest[0].clamp(min=0))
         weight, mean, log_sigma = self._energy_mixture(number, hidden, rest, hits)
-        chosen = choose(weight, second[:, 0], self.running)
+        chosen = choose(weight, second, self.running)
         spread = log_sigma.clamp(NARROWEST, WIDEST).exp()
         odds = ((mean + spread * normal) * chosen).sum(-1, keepdim=True)
         part = torch.sigmoid(odds.clamp(-LARGEST_ODDS, LARGEST_ODDS))
@@ -142,7 +142,7 @@ class Shares(nn.Module):
 
 
 def share_noise(noise: Tensor) -> tuple[Tensor, ...]:
-    """Turn standard normal numbers (..., 4) into two uniform, a logistic and a normal number, each (..., 1)."""
+    """Turn standard normal numbers (..., 4) into two uniform, a logistic and a normal number, each (...)."""
     tail = (0.5 - 0.5 * torch.erf(noise[..., :3] / math.sqrt(2))).clamp(1e-6, 1 - 1e-6)
-    first, of_logistic, second = tail.split(1, -1)
-    return first, second, ((1 - of_logistic) / of_logistic).log(), noise[..., 3:]
+    first, of_logistic, second = tail.unbind(-1)
+    return first, second, ((1 - of_logistic) / of_logistic).log(), noise[..., 3]

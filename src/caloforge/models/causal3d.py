@@ -38,6 +38,7 @@ class Causal3DConfig(ApproachConfig):
         features: Numbers that the networks of cells get to know about each layer.
         mixtures: Normals in the energy of a hit.
         most_around: Hits outside the window that a layer can have at most (the fewer, the faster).
+        most_in_pass: Hits that one of the four passes can have at most, likewise.
         cell_batch: Showers of a batch that the cells learn from; the layer model takes all.
         layer_rate: Learning rate of the layer model (AdamW).
         cell_rate: Learning rate of the cells (Adam).
@@ -53,6 +54,7 @@ class Causal3DConfig(ApproachConfig):
     features: Count = 16
     mixtures: Annotated[int, Field(ge=2)] = 4
     most_around: Count = 36
+    most_in_pass: Count = 30
     cell_batch: Count = 32
     layer_rate: Rate = 2e-3
     cell_rate: Rate = 3e-3
@@ -97,6 +99,7 @@ class Causal3DGenerator(Generator):
             features=config.features,
             mixtures=config.mixtures,
             most_around=config.most_around,
+            most_in_pass=config.most_in_pass,
         )
         self.noise_sizes = [NOISE_PER_LAYER * n_layers, self.cells.noise_size]
         self.noise_size = sum(self.noise_sizes)
