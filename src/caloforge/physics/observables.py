@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,9 +64,9 @@ class Observables:
     def __len__(self) -> int:
         return len(self.incidents)
 
-    def __getitem__(self, key: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Observables:
+    def __getitem__(self, key: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Self:
         """Select showers by a slice, a mask or indices."""
-        return replace(self, **{name: getattr(self, name)[key] for name in _PER_SHOWER})
+        return replace(self, **{name: getattr(self, name)[key] for name in self._per_shower()})
 
     @cached_property
     def visible_energy(self) -> NDArray[np.float64]:
@@ -130,8 +130,12 @@ class Observables:
     def _along(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return _divide(self.layer_energies @ weights, self.visible_energy)
 
-    @staticmethod
-    def concatenate(parts: Sequence[Observables]) -> Observables:
+    @classmethod
+    def _per_shower(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(cls) if f.name not in {"detector", "threshold"})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Join observables of showers of one detector in order.
 
         Raises:
@@ -143,14 +147,16 @@ class Observables:
             raise InputError("observables of different detectors or thresholds cannot be joined")
         joined: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts])
-            for name in _PER_SHOWER
+            for name in cls._per_shower()
             if name != "incidents"
         }
         incidents = Incidents.concatenate([part.incidents for part in parts])
         return replace(parts[0], incidents=incidents, **joined)
 
 
-_PER_SHOWER = tuple(f.name for f in fields(Observables) if f.name not in {"detector", "threshold"})
+def fields_of(observables: Observables) -> dict[str, Any]:
+    """Return the attributes of observables by name."""
+    return {f.name: getattr(observables, f.name) for f in fields(observables)}
 
 
 def observe(showers: Showers | Iterable[Showers], threshold: float | None = None) -> Observables:

@@ -17,7 +17,7 @@ from caloforge.showers import Showers, particle_name
 from caloforge.units import GeV
 from caloforge.validation.bias import Bias
 from caloforge.validation.evaluation import Evaluation
-from caloforge.validation.metrics import Histogram
+from caloforge.validation.histograms import Histogram
 
 REFERENCE = "#c8ccd2"
 BAND = "#6b7280"
