@@ -97,7 +97,10 @@ def kernel_distance(first: Floats, second: Floats, degree: int = 4) -> float:
     """
 
     def kernel(a: Floats, b: Floats) -> Floats:
-        found: Floats = (a @ b.T / a.shape[1] + 1.0) ** degree
+        base: Floats = a @ b.T / a.shape[1] + 1.0
+        found = base.copy()
+        for _ in range(degree - 1):
+            found *= base
         return found
 
     n, m = len(first), len(second)

@@ -7,7 +7,8 @@ from caloforge.validation.findings import Finding
 from caloforge.validation.inputs import Sample, read_sample
 from caloforge.validation.integrity import Check
 from caloforge.validation.metrics import Comparison, Measure
-from caloforge.validation.report import metrics, write_report
+from caloforge.validation.record import metrics
+from caloforge.validation.report import write_report
 from caloforge.validation.requirements import Requirement, parse_requirements
 from caloforge.validation.scores import Score
 

@@ -10,7 +10,9 @@ from caloforge.validation.classifier import Classifier
 from caloforge.validation.integrity import Check
 from caloforge.validation.metrics import Comparison
 from caloforge.validation.scores import Score
-from caloforge.validation.verdict import WITHIN, WRONG
+from caloforge.validation.verdict import NOT_TESTED, WITHIN, WRONG
+
+_OBSERVABLES = {"response_bias_mean", "resolution_ratio_mean", "layer_correlation"}
 
 
 @dataclass(frozen=True)
@@ -36,23 +38,33 @@ def findings(
     checks: Sequence[Check],
     classifiers: Sequence[Classifier],
 ) -> tuple[Finding, ...]:
-    """Return everything that is not within the floor: faults of the sample first, then by significance."""
-    found = [Finding(c.name, c.verdict, c.finding, math.inf) for c in checks if c.finding]
+    """Return everything that is not within the floor.
+
+    Faults of the sample come first, then observables by significance, then numbers for the whole of the
+    samples and classifiers.
+    """
+    first = [Finding(c.name, c.verdict, c.finding, math.inf) for c in checks if c.finding]
     seen: dict[str, list[Comparison]] = {}
     for c in comparisons:
         if c.verdict != WITHIN:
             seen.setdefault(c.observable, []).append(c)
-    found += [_of_observable(name, several) for name, several in seen.items()]
+    found = [_of_observable(name, several) for name, several in seen.items()]
+    whole = []
     for s in scores:
-        if s.verdict not in {WITHIN, "not tested"}:
+        if s.verdict not in {WITHIN, NOT_TESTED}:
             text = f"{s.value:.4g} ± {s.error:.2g}, floor {s.floor:.4g}"
-            found.append(Finding(s.name, s.verdict, text, abs(s.significance)))
+            target = found if s.key in _OBSERVABLES else whole
+            target.append(Finding(s.name, s.verdict, text, abs(s.significance)))
     for one in classifiers:
-        if one.verdict not in {WITHIN, "not tested"}:
+        if one.verdict not in {WITHIN, NOT_TESTED}:
             z = (one.auc - one.floor) / max(one.error, 1e-9)
             text = f"AUC {one.auc:.3f} ± {one.error:.3f}, floor {one.floor:.3f}"
-            found.append(Finding(f"{one.name}, {one.features}", one.verdict, text, z))
-    return tuple(sorted(found, key=lambda f: -f.significance))
+            whole.append(Finding(f"{one.name}, {one.features}", one.verdict, text, z))
+    return tuple(
+        first
+        + sorted(found, key=lambda f: -f.significance)
+        + sorted(whole, key=lambda f: -f.significance)
+    )
 
 
 def _of_observable(name: str, several: Sequence[Comparison]) -> Finding:

@@ -54,7 +54,8 @@ class Comparison:
         separation: Separation power, 0 (equal) to 1 (disjoint); the mean over columns.
         wasserstein: Wasserstein-1 distance in standard deviations of the reference at the same incident
             energy (of profiles: in rms of the profile); the mean over columns.
-        chi2: Chi-square, summed over columns.
+        chi2: Chi-square, summed over columns; of profiles, of the mean share of a shower's sum per bin, with
+            the covariance of the bins.
         ndf: Its degrees of freedom.
         chi2_floor: Chi-square / ndf between halves of the reference.
         p_value: Of chi-square; of the worst column, times the number of columns.
@@ -147,10 +148,7 @@ def compare(
     if quantity.kind == "profile":
         edges = profile_edges(quantity, reference)[None]
         binned = [Contents(w, matrix=values) for values, w in zip(raw, weights, strict=True)]
-        residuals = [
-            values / o.incidents.energy.astype(np.float64)[:, None]
-            for values, o in zip(raw, samples, strict=True)
-        ]
+        residuals = [_shares(values) for values in raw]
         wasserstein = _profile_distances(*binned, resampling)
         chi2, ndf = chi2_means(*residuals, *weights)
         floor = _chi2_floor_means(residuals[1], weights[1], resampling.halves)
@@ -189,6 +187,12 @@ def compare(
         tuple(values.tolist()) if quantity.kind == "columns" else (),
     )
     return comparison, paired(quantity, edges, fake, true)
+
+
+def _shares(contents: Floats) -> Floats:
+    """Return the contents of each shower divided by their sum: the shape alone."""
+    total = contents.sum(axis=1, keepdims=True)
+    return np.divide(contents, total, out=np.zeros_like(contents), where=total > 0)
 
 
 def _measure(value: float | np.floating, bootstrap: Floats, floors: Floats) -> Measure:

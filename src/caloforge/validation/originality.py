@@ -82,7 +82,7 @@ def diversity(generated: Sample, reference: Sample, rng: np.random.Generator) ->
     the Wasserstein distance of the two spectra of distances over the reference's median; the floor of both
     is what two parts of the reference show, of as many showers.
     """
-    names = {"diversity": "median distance between showers / Geant4's", "diversity_spectrum": "its spectrum"}
+    names = {"diversity": "median distance between showers / Geant4's", "diversity_spectrum": "distances between showers, Wasserstein"}
     size = min(len(generated.cells), len(reference.cells) // 2, _SHOWERS)
     if size < _MIN:
         yield from (skipped(key, name, too_few(size, _MIN)) for key, name in names.items())

@@ -27,6 +27,7 @@ MIN_SHOWERS = 400
 """Fewest showers of either sample for the distances of feature vectors to say something."""
 
 _SPLITS = 5
+_DISTANCE_SPLITS = 3
 _MANIFOLD = 3000
 
 Features = NDArray[np.float64]
@@ -164,11 +165,13 @@ def feature_scores(
         yield from (skipped(key, name, too_few(n)) for key, name in names.items())
         return
     fake, true = (high_level_features(o)[0].astype(np.float64) for o in (generated, reference))
-    halves = _halves(len(true), rng)[0]
+    halves = _halves(len(true), rng)[:_DISTANCE_SPLITS]
+    scale = halves_scale(len(fake), len(true))  # what is left of the bias and the noise falls like 1/n
     for key, distance, limit in (("fpd", fpd, 3e-3), ("kpd", kpd, 3e-3)):
         value, error = distance(true, fake, rng)
-        floor, floor_error = distance(true[halves], true[~halves], rng)
-        yield Score(key, names[key], value, error, floor, floor_error, limit)
+        floors = scale * np.array([distance(true[half], true[~half], rng) for half in halves])
+        floor_error = max(float(floors[:, 0].std(ddof=1)), float(floors[:, 1].mean()))
+        yield Score(key, names[key], value, error, float(floors[:, 0].mean()), floor_error, limit)
     spread = true.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
     fake, true = (v / scale for v in (fake, true))
