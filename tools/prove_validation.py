@@ -36,9 +36,9 @@ def main() -> None:
     reference = read_sample(other, "second half")
     print("# Proof\n")
     print(
-        f"Written by `tools/prove_validation.py` at level `{arguments.level}`: the two halves of a Geant4 sample "
-        f"of `{reference.observables.detector.name}`, {half} showers each, first as they are, then with a known "
-        "fault put into the first one.\n"
+        f"Written by `tools/prove_validation.py` at level `{arguments.level}`: the two halves of a Geant4 "
+        f"sample of `{reference.observables.detector.name}`, {half} showers each, first as they are, then "
+        "with a known fault put into the first one.\n"
     )
     began = time.monotonic()
     result = evaluate(good, reference, level=arguments.level)
@@ -55,7 +55,9 @@ def main() -> None:
 def print_reference(e: Evaluation, seconds: float) -> None:
     print(f"## Reference against reference\n\nAll in all: **{e.verdict}** ({seconds:.0f} s).\n")
     odd = {name: verdict for name, verdict in e.verdicts.items() if verdict != WITHIN}
-    print(f"Of {len(e.verdicts)} checks, {len(odd)} are not within the floor{': ' if odd else ''}{odd or ''}.\n")
+    print(
+        f"Of {len(e.verdicts)} checks, {len(odd)} are not within the floor{': ' if odd else ''}{odd or ''}.\n"
+    )
     print("| observable | separation power | floor | Wasserstein | floor | chi2/ndf | p | shift | spread |")
     print("|---|---|---|---|---|---|---|---|---|")
     for c in e.separations:
@@ -73,9 +75,8 @@ def print_reference(e: Evaluation, seconds: float) -> None:
         print(f"| AUC, {one.name} on {one.features} | {row} | {one.verdict} |")
     for s in e.scores:
         if not s.skipped:
-            print(
-                f"| {s.name} | {s.value:.4g} ± {s.error:.1g} | {s.floor:.4g} ± {s.floor_error:.1g} | {s.verdict} |"
-            )
+            row = f"{s.value:.4g} ± {s.error:.1g} | {s.floor:.4g} ± {s.floor_error:.1g}"
+            print(f"| {s.name} | {row} | {s.verdict} |")
     print(f"| physics score | {e.score.total:.4f} | {e.score_floor:.4f} ± {e.score_floor_error:.4f} | |")
 
 
@@ -89,7 +90,10 @@ def print_fault(name: str, seen_by: tuple[str, ...], e: Evaluation) -> None:
     )
     needed = "; ".join(f"{one}: {by_name[one].verdict}" if one in by_name else f"{one}: -" for one in seen_by)
     auc = values(e)["auc_trees"]
-    print(f"| {name} | {e.verdict} | {mark}{needed} | {first} | {auc if auc is None else f'{auc:.3f}'} |", flush=True)
+    print(
+        f"| {name} | {e.verdict} | {mark}{needed} | {first} | {auc if auc is None else f'{auc:.3f}'} |",
+        flush=True,
+    )
 
 
 def refusal(good: Showers, reference: Showers) -> str:

@@ -35,7 +35,9 @@ def command(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(help="Of everything random in the comparison.", min=0)] = 0,
     fast: Annotated[bool, typer.Option("--fast", help="Seconds: few trees as the only classifier.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="All classifiers with all seeds: an hour or so.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="All classifiers with all seeds: an hour or so.")
+    ] = False,
     training: Annotated[
         Path | None, typer.Option(help="Showers the model was trained on: tests for memorised ones.")
     ] = None,
@@ -107,10 +109,10 @@ def _print(evaluation: Evaluation, page: Path) -> None:
         table.add_row(s.name, *(("-", "-") if s.skipped else (value, floor)), _coloured(s.verdict))
     for check in evaluation.checks:
         table.add_row(check.name, small(check.value), small(check.floor), _coloured(check.verdict))
-    for s in evaluation.separations:
-        value, floor = f"{small(s.value)} ± {s.error:.1g}", f"{small(s.floor)} ± {s.floor_error:.1g}"
-        verdict = evaluation.verdicts[f"observable: {s.observable}"]
-        table.add_row(f"separation, {s.observable}", value, floor, _coloured(verdict))
+    for one in evaluation.separations:
+        value, floor = f"{small(one.value)} ± {one.error:.1g}", f"{small(one.floor)} ± {one.floor_error:.1g}"
+        verdict = evaluation.verdicts[f"observable: {one.observable}"]
+        table.add_row(f"separation, {one.observable}", value, floor, _coloured(verdict))
     floor = f"{evaluation.score_floor:.4f} ± {evaluation.score_floor_error:.4f}"
     table.add_row("physics score", f"{evaluation.score.total:.4f}", floor, "")
     console.print(table)

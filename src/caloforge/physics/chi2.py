@@ -17,8 +17,8 @@ def chi2_histograms(
     """Return chi2 and the degrees of freedom of two histograms of any normalisation.
 
     sum (W2 w1 - W1 w2)^2 / (W2^2 s1^2 + W1^2 s2^2) with s^2 the sum of squared weights of a bin: the test of
-    homogeneity of weighted histograms (Gagunashvili, arXiv:physics/0605123). Bins with fewer than ten effective entries are merged with the next ones, for the statistic
-    to follow its distribution.
+    homogeneity of weighted histograms (Gagunashvili, arXiv:physics/0605123). Bins with fewer than
+    ten effective entries are merged with the next ones, for the statistic to follow its distribution.
 
     Args:
         first: Sums of weights, (n_bins,).
@@ -42,9 +42,7 @@ def chi2_histograms(
 
 def _merge(contents: Floats) -> Floats:
     w1, v1, w2, v2 = contents
-    entries = [
-        np.divide(w**2, v, out=np.zeros_like(w), where=v > 0) for w, v in ((w1, v1), (w2, v2))
-    ]
+    entries = [np.divide(w**2, v, out=np.zeros_like(w), where=v > 0) for w, v in ((w1, v1), (w2, v2))]
     count = entries[0] + entries[1]
     starts = [0]
     gathered = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ def observe_details(showers: Showers, threshold: float | None = None) -> Detaile
             np.divide(pairs, total, out=found[:, axis], where=total > 0)
     radius = np.hypot(*np.meshgrid(detector.x, detector.y))[position[1], position[2]]
     hottest = _hottest(shower, energy, n)
-    columns = {
+    columns: dict[str, Any] = {
         "hottest": _pick(energy, hottest, 0.0),
         "hottest_layer": _pick(position[0], hottest, -1.0),
         "hottest_radius": _pick(radius, hottest, -1.0),

@@ -80,4 +80,5 @@ def _along(energies: Floats) -> tuple[Floats, Floats]:
 def _relative(value: NDArray[np.floating] | float, reference: NDArray[np.floating] | float) -> Floats:
     value, reference = np.asarray(value), np.asarray(reference)
     zero = np.where(value > 0, 1.0, 0.0)
-    return np.divide(np.abs(value - reference), np.abs(reference), out=zero, where=reference != 0)
+    found: Floats = np.divide(np.abs(value - reference), np.abs(reference), out=zero, where=reference != 0)
+    return found

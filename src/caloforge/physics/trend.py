@@ -18,16 +18,17 @@ class Trend:
     """
 
     def __init__(self, log_energy: NDArray[np.floating], values: Floats, order: int = 2) -> None:
-        log_energy = log_energy.astype(np.float64)
-        self.centre = float(log_energy.mean())
-        self.scale = float(log_energy.std()) or 1.0
-        self.order = order if float(log_energy.std()) > 1e-3 else 0
-        self.coefficients = np.linalg.lstsq(self._basis(log_energy), values, rcond=None)[0]
+        logs = np.asarray(log_energy, dtype=np.float64)
+        self.centre = float(logs.mean())
+        self.scale = float(logs.std()) or 1.0
+        self.order = order if float(logs.std()) > 1e-3 else 0
+        found = np.linalg.lstsq(self._basis(logs), values, rcond=None)[0]
+        self.coefficients = np.asarray(found, dtype=np.float64)
 
     def _basis(self, log_energy: Floats) -> Floats:
         return np.vander((log_energy - self.centre) / self.scale, self.order + 1)
 
     def __call__(self, log_energy: NDArray[np.floating]) -> Floats:
         """Return the mean at these energies, (m, n_columns)."""
-        result: Floats = self._basis(log_energy.astype(np.float64)) @ self.coefficients
+        result: Floats = self._basis(np.asarray(log_energy, dtype=np.float64)) @ self.coefficients
         return result

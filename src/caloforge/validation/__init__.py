@@ -2,6 +2,7 @@
 
 from caloforge.validation.bias import Bias
 from caloforge.validation.classifier import Classifier, TellTale
+from caloforge.validation.comparison import Report, comparison, read_report, write_comparison
 from caloforge.validation.evaluation import Evaluation, evaluate
 from caloforge.validation.findings import Finding
 from caloforge.validation.inputs import Sample, read_sample
@@ -20,13 +21,17 @@ __all__ = [
     "Evaluation",
     "Finding",
     "Measure",
+    "Report",
     "Requirement",
     "Sample",
     "Score",
     "TellTale",
+    "comparison",
     "evaluate",
     "metrics",
     "parse_requirements",
+    "read_report",
     "read_sample",
+    "write_comparison",
     "write_report",
 ]

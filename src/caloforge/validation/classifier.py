@@ -1,4 +1,4 @@
-"""Classifier tests: can a trained classifier tell the samples apart? The protocol, whatever the classifier."""
+"""Classifier tests: can a trained classifier tell the samples apart? The protocol for all of them."""
 
 from __future__ import annotations
 
@@ -62,9 +62,20 @@ class Task:
 class Learner(Protocol):
     """A kind of classifier."""
 
-    name: str
-    features: str
-    on_cells: bool
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def features(self) -> str:
+        """What it sees: `high-level` or `cells`."""
+        ...
+
+    @property
+    def on_cells(self) -> bool:
+        """Whether it needs the cells."""
+        ...
 
     def scores(self, task: Task, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Train, and return scores of `task.choose` and `task.test`: higher for the first sample."""
@@ -169,8 +180,8 @@ def classify(
             floors.append(_one(learner, (reference, reference), parts, rng, seed))
             if shown:
                 shown.advance()
-    except MissingExtraError as error:
-        return Classifier(key, learner.name, learner.features, n, skipped=str(error))
+    except MissingExtraError as missing:
+        return Classifier(key, learner.name, learner.features, n, skipped=str(missing))
     auc, error, jsd = _summary(values)
     floor, floor_error, jsd_floor = _summary(floors)
     return Classifier(
@@ -187,7 +198,9 @@ def classify(
         jsd_floor,
         tuple(one.auc for one in values),
         time.monotonic() - began,
-        warning=f"{n} showers are few: a classifier trained on them overlooks much" if n < FEW_SHOWERS else "",
+        warning=f"{n} showers are few: a classifier trained on them overlooks much"
+        if n < FEW_SHOWERS
+        else "",
     )
 
 
@@ -261,8 +274,8 @@ def divergence(
     """Return the Jensen-Shannon divergence that a classifier sees, 0 (equal) to 1 (disjoint).
 
     Scores are turned into probabilities by an isotonic fit on one part of the showers; with those of the test
-    part, 1 - (binary cross-entropy) / ln 2 is the divergence in bits (CaloChallenge, arXiv:2410.21611): a lower
-    limit of the true one, so negative fluctuations are set to 0.
+    part, 1 - (binary cross-entropy) / ln 2 is the divergence in bits (CaloChallenge, arXiv:2410.21611), a
+    lower limit of the true one, so negative fluctuations are set to 0.
 
     Args:
         choose: Scores to calibrate with, (n,).

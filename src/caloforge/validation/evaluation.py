@@ -273,9 +273,7 @@ def _selections(
             yield name, rows
 
 
-def _classifiers(
-    fake: Sample, true: Sample, level: Level, seed: int, bar: bool
-) -> tuple[Classifier, ...]:
+def _classifiers(fake: Sample, true: Sample, level: Level, seed: int, bar: bool) -> tuple[Classifier, ...]:
     found = []
     total = sum(2 * n_seeds for _, _, n_seeds in level.classifiers)
     with progress("classifiers", total, "trainings", enabled=bar) as shown:

@@ -72,7 +72,7 @@ def widened(showers: Showers, factor: float, rng: Generator) -> Showers:
         moved.append(np.clip(np.floor(wanted + rng.random(len(index))), 0, size - 1).astype(np.intp))
     flat = np.ravel_multi_index((place[0], place[1], *moved), (n, n_layers, n_rows, n_columns))
     cells = np.bincount(flat, showers.energies[place], minlength=showers.energies.size)
-    return _with(showers, cells.reshape(showers.energies.shape))
+    return _with(showers, cells.reshape(showers.energies.shape).astype(np.float32))
 
 
 def duplicated(showers: Showers, share: float, rng: Generator) -> Showers:

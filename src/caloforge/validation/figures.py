@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,46 +17,7 @@ from caloforge.validation.bias import BIAS_LIMIT, RESOLUTION_LIMIT, Bias
 from caloforge.validation.evaluation import Evaluation
 from caloforge.validation.floor import effective_number
 from caloforge.validation.histograms import Histogram
-
-REFERENCE = "#c8ccd2"
-BAND = "#6b7280"
-MODELS = ("#c8102e", "#0b6fb8", "#2e8b57", "#8e44ad")
-"""Colours of the reference's fill and band, and of the models."""
-
-_STYLE: Any = {
-    "font.family": "serif",
-    "font.serif": ["STIXGeneral", "DejaVu Serif"],
-    "mathtext.fontset": "stix",
-    "font.size": 11,
-    "axes.linewidth": 0.8,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "xtick.minor.visible": True,
-    "ytick.minor.visible": True,
-    "legend.frameon": False,
-    "legend.fontsize": 10,
-    "figure.dpi": 110,
-    "savefig.dpi": 140,
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture for the report.
-
-    Attributes:
-        name: Short, for anchors and file names.
-        title: Heading.
-        caption: What it shows, in a sentence or two.
-        png: The picture.
-    """
-
-    name: str
-    title: str
-    caption: str
-    png: bytes
+from caloforge.validation.plotting import BAND, MODELS, REFERENCE, Figure, band, png, ratio_panels, style
 
 
 def figures(evaluation: Evaluation) -> tuple[Figure, ...]:
@@ -69,45 +27,8 @@ def figures(evaluation: Evaluation) -> tuple[Figure, ...]:
         MissingExtraError: If matplotlib is not installed.
     """
     require("matplotlib", "report").use("Agg")
-    with _style():
+    with style():
         return tuple(figure for make in _FIGURES if (figure := make(evaluation)) is not None)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    import matplotlib
-
-    with matplotlib.rc_context(_STYLE):
-        yield
-
-
-def _png(figure: Any) -> bytes:
-    import matplotlib.pyplot as plt
-
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
-    plt.close(figure)
-    return buffer.getvalue()
-
-
-def _panels(
-    n: int, columns: int, size: tuple[float, float] = (3.9, 3.7)
-) -> tuple[Any, list[tuple[Any, Any]]]:
-    """Make n panels, each with a ratio panel below."""
-    import matplotlib.pyplot as plt
-
-    rows = -(-n // columns)
-    figure = plt.figure(figsize=(columns * size[0], rows * size[1]))
-    outer = figure.add_gridspec(rows, columns, hspace=0.28, wspace=0.3)
-    pairs = []
-    for index in range(n):
-        inner = outer[index].subgridspec(2, 1, height_ratios=[3, 1], hspace=0.06)
-        top = figure.add_subplot(inner[0])
-        ratio = figure.add_subplot(inner[1], sharex=top)
-        top.tick_params(labelbottom=False)
-        ratio.set_ylabel("ratio", fontsize=9)
-        pairs.append((top, ratio))
-    return figure, pairs
 
 
 def _draw(
@@ -126,14 +47,14 @@ def _draw(
     h = histogram
     edges = h.edges
     top.stairs(h.reference, edges, fill=True, color=REFERENCE, label="Geant4")
-    _band(top, edges, h.reference - h.reference_error, h.reference + h.reference_error)
+    band(top, edges, h.reference - h.reference_error, h.reference + h.reference_error)
     top.stairs(h.generated, edges, color=MODELS[0], linewidth=1.3, label="model")
     filled = h.reference > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(filled, h.reference_error / h.reference, np.nan)
         value = np.where(filled, h.generated / h.reference, np.nan)
         error = np.where(filled, h.generated_error / h.reference, np.nan)
-    _band(ratio, edges, 1 - floor * relative, 1 + floor * relative)
+    band(ratio, edges, 1 - floor * relative, 1 + floor * relative)
     centres = np.sqrt(edges[1:] * edges[:-1]) if log_x else (edges[1:] + edges[:-1]) / 2
     ratio.axhline(1, color="black", linewidth=0.6)
     ratio.errorbar(centres, value, error, fmt=".", color=MODELS[0], markersize=3, linewidth=0.8)
@@ -152,19 +73,6 @@ def _draw(
             top.set_ylim(positive.min() / 3, positive.max() * 5)
     else:
         top.set_ylim(0, max(h.reference.max(), h.generated.max(), 1e-12) * 1.25)
-
-
-def _band(axes: Any, edges: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
-    axes.stairs(
-        np.nan_to_num(high, nan=1.0),
-        edges,
-        baseline=np.nan_to_num(low, nan=1.0),
-        fill=True,
-        facecolor="none",
-        edgecolor=BAND,
-        hatch="//////",
-        linewidth=0,
-    )
 
 
 def _ratio_reach(values: NDArray[np.float64]) -> float:
@@ -191,7 +99,7 @@ def _value(evaluation: Evaluation, name: str, column: int | None = None) -> str:
 
 def _grid(evaluation: Evaluation, names: Sequence[str], per_row: int = 3) -> Any:
     """Draw observables of single showers, or single columns of observables of several: `name#column`."""
-    figure, panels = _panels(len(names), per_row)
+    figure, panels = ratio_panels(len(names), per_row)
     for (top, ratio), full_name in zip(panels, names, strict=True):
         name, _, column = full_name.partition("#")
         histogram = _by_name(evaluation, name)[int(column or 0)]
@@ -214,8 +122,9 @@ def _observables(evaluation: Evaluation) -> Figure:
     return Figure(
         "observables",
         "Observables of single showers",
-        "All energies and particles together. The first and last bin hold the underflow and overflow; " + _BAND,
-        _png(_grid(evaluation, names)),
+        "All energies and particles together. The first and last bin hold the underflow and overflow; "
+        + _BAND,
+        png(_grid(evaluation, names)),
     )
 
 
@@ -227,7 +136,7 @@ def _development(evaluation: Evaluation) -> Figure:
         "Shower development and containment",
         "Start of the shower, layer of its maximum and share of the energy there; radii around the axis that "
         "hold 68, 90 and 95 % of the visible energy; " + _BAND,
-        _png(_grid(evaluation, names + radii)),
+        png(_grid(evaluation, names + radii)),
     )
 
 
@@ -239,27 +148,29 @@ def _moments(evaluation: Evaluation) -> Figure:
         "Moments and asymmetries",
         "Energy-weighted mean and standard deviation along each axis, and how much single showers break the "
         "symmetries of the detector; " + _BAND,
-        _png(_grid(evaluation, moments + asymmetries)),
+        png(_grid(evaluation, moments + asymmetries)),
     )
 
 
 def _two_point(evaluation: Evaluation) -> Figure:
     names = [
-        f"{name}#{column}" for name in ("neighbours", "next neighbours", "hit neighbours") for column in (0, 2)
+        f"{name}#{column}"
+        for name in ("neighbours", "next neighbours", "hit neighbours")
+        for column in (0, 2)
     ]
     hottest = ["hottest cells#1", "hottest cells#4", "hottest radii#1"]
     return Figure(
         "two-point",
         "Neighbouring cells and hottest cells",
-        "Two-point functions along the axis (the same cell in the next layer) and across; energy and radius of "
-        "the hottest cells; " + _BAND,
-        _png(_grid(evaluation, names + hottest)),
+        "Two-point functions along the axis (the same cell in the next layer) and across; energy and radius "
+        "of the hottest cells; " + _BAND,
+        png(_grid(evaluation, names + hottest)),
     )
 
 
 def _profiles(evaluation: Evaluation) -> Figure:
     names = ("longitudinal profile", "radial profile", "lateral profile x", "lateral profile y")
-    figure, panels = _panels(len(names), 2, (5.2, 3.9))
+    figure, panels = ratio_panels(len(names), 2, (5.2, 3.9))
     for (top, ratio), name in zip(panels, names, strict=True):
         histogram = _by_name(evaluation, name)[0]
         _draw(top, ratio, histogram, _floor(evaluation), log_y=name != "longitudinal profile")
@@ -271,12 +182,12 @@ def _profiles(evaluation: Evaluation) -> Figure:
         "profiles",
         "Shower profiles",
         "Mean energy per shower along the axis (by layer), by distance from the axis, and across in x and y.",
-        _png(figure),
+        png(figure),
     )
 
 
 def _spectrum(evaluation: Evaluation) -> Figure:
-    figure, panels = _panels(1, 1, (6.4, 4.6))
+    figure, panels = ratio_panels(1, 1, (6.4, 4.6))
     top, ratio = panels[0]
     histogram = _by_name(evaluation, "cell spectrum")[0]
     filled = np.flatnonzero(histogram.reference + histogram.generated)
@@ -299,14 +210,14 @@ def _spectrum(evaluation: Evaluation) -> Figure:
         "spectrum",
         "Cell energies",
         f"Spectrum of the energies of cells above {1e3 * evaluation.detector.threshold:g} keV.",
-        _png(figure),
+        png(figure),
     )
 
 
 def _layers(evaluation: Evaluation) -> Figure:
     several = _by_name(evaluation, "layer fractions")
     chosen = np.unique(np.linspace(0, len(several) - 1, min(6, len(several))).round().astype(int))
-    figure, panels = _panels(len(chosen), 3)
+    figure, panels = ratio_panels(len(chosen), 3)
     separation = next(s for s in evaluation.separations if s.observable == "layer fractions")
     for (top, ratio), layer in zip(panels, chosen, strict=True):
         _draw(top, ratio, several[layer], _floor(evaluation))
@@ -318,7 +229,7 @@ def _layers(evaluation: Evaluation) -> Figure:
         "layers",
         "Layer energies",
         "Distribution of the energy in some layers over the incident energy; " + _BAND,
-        _png(figure),
+        png(figure),
     )
 
 
@@ -331,7 +242,9 @@ def _per_layer(evaluation: Evaluation) -> Figure:
     chosen = [s for s in evaluation.separations if s.observable.startswith("layer ")]
     for number, (separation, mark) in enumerate(zip(chosen, marks, strict=False)):
         values = np.maximum(separation.per_column, 1e-6)
-        axes.plot(np.arange(n_layers), values, mark, color=f"C{number}", markersize=4, label=separation.observable)
+        axes.plot(
+            np.arange(n_layers), values, mark, color=f"C{number}", markersize=4, label=separation.observable
+        )
         axes.axhline(max(separation.floor, 1e-6), color=f"C{number}", linewidth=0.7, linestyle="--")
     axes.set_yscale("log")
     axes.set_xlabel("layer")
@@ -341,13 +254,13 @@ def _per_layer(evaluation: Evaluation) -> Figure:
         "per-layer",
         "Separation power layer by layer",
         "Dashed: the mean floor of each observable.",
-        _png(figure),
+        png(figure),
     )
 
 
 def _response(evaluation: Evaluation) -> Figure:
     pdgs = sorted({b.reference.pdg for b in evaluation.bins})
-    figure, panels = _panels(2 * len(pdgs), 2, (5.2, 3.9))
+    figure, panels = ratio_panels(2 * len(pdgs), 2, (5.2, 3.9))
     for row, pdg in enumerate(pdgs):
         bins = [b for b in evaluation.bins if b.reference.pdg == pdg]
         top, ratio = panels[2 * row]
@@ -385,9 +298,9 @@ def _response(evaluation: Evaluation) -> Figure:
         "response",
         "Response and resolution against energy",
         "Mean and relative standard deviation of visible / incident energy in bins of incident energy. "
-        "Shaded in the ratio: up to the limit of a wrong result (1 % and 5 %), and a third of it. Dashed: the fit "
-        "a/√E ⊕ b/E ⊕ c.",
-        _png(figure),
+        "Shaded in the ratio: up to the limit of a wrong result (1 % and 5 %), and a third of it. Dashed: "
+        "the fit a/√E ⊕ b/E ⊕ c.",
+        png(figure),
     )
 
 
@@ -451,7 +364,7 @@ def _correlations(evaluation: Evaluation) -> Figure:
         "correlations",
         "Correlation of the layers",
         "Correlation matrix of the layer energies divided by the incident energy.",
-        _png(figure),
+        png(figure),
     )
 
 
@@ -476,8 +389,9 @@ def _classifiers(evaluation: Evaluation) -> Figure | None:
     return Figure(
         "classifiers",
         "Classifier tests",
-        "Grey: the floor, the same classifier between two halves of Geant4, with its error. Small bars: every seed.",
-        _png(figure),
+        "Grey: the floor, the same classifier between two halves of Geant4, with its error. Small bars: "
+        "every seed.",
+        png(figure),
     )
 
 

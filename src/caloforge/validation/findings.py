@@ -49,7 +49,7 @@ def findings(
         if c.verdict != WITHIN:
             seen.setdefault(c.observable, []).append(c)
     found = [_of_observable(name, several) for name, several in seen.items()]
-    whole = []
+    whole: list[Finding] = []
     for s in scores:
         if s.verdict not in {WITHIN, NOT_TESTED}:
             text = f"{s.value:.4g} ± {s.error:.2g}, floor {s.floor:.4g}"
@@ -61,9 +61,7 @@ def findings(
             text = f"AUC {one.auc:.3f} ± {one.error:.3f}, floor {one.floor:.3f}"
             whole.append(Finding(f"{one.name}, {one.features}", one.verdict, text, z))
     return tuple(
-        first
-        + sorted(found, key=lambda f: -f.significance)
-        + sorted(whole, key=lambda f: -f.significance)
+        first + sorted(found, key=lambda f: -f.significance) + sorted(whole, key=lambda f: -f.significance)
     )
 
 

@@ -204,7 +204,9 @@ def check_pair(generated: Sample, reference: Sample) -> None:
             f"{reference.name} {two.detector.name!r} {two.detector.shape}: they do not compare"
         )
     if not two.visible_energy.any():
-        raise InputError(f"{reference.name}: all {len(reference)} showers are empty above {two.threshold} MeV")
+        raise InputError(
+            f"{reference.name}: all {len(reference)} showers are empty above {two.threshold} MeV"
+        )
     if one.threshold != two.threshold:
         raise InputError(
             f"{generated.name} has a threshold of {one.threshold} MeV, {reference.name} one of "

@@ -49,7 +49,9 @@ def _copies(generated: Sample, reference: Sample) -> Check:
     if value > floor:
         finding = f"{_percent(value)} of the showers are copies of another shower of the sample"
     if from_reference > 0:
-        finding += f"{'; ' if finding else ''}{_percent(from_reference)} are copies of showers of the reference"
+        finding += (
+            f"{'; ' if finding else ''}{_percent(from_reference)} are copies of showers of the reference"
+        )
     worst = max(value, from_reference)
     verdict = WITHIN if not finding else WRONG if worst > 0.01 else VISIBLE
     return Check("copies", "copied showers", value, floor, verdict, finding)

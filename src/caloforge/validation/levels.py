@@ -21,9 +21,7 @@ TREES, MLP_HIGH, MLP_CELLS, RESNET = "auc_trees", "auc_mlp_high", "auc_mlp_cells
 
 LEVELS = {
     "fast": Level(((TREES, BoostedTrees(100), 1),)),
-    "default": Level(
-        ((TREES, BoostedTrees(), 3), (MLP_HIGH, HighLevelMLP(), 3), (MLP_CELLS, CellMLP(), 2))
-    ),
+    "default": Level(((TREES, BoostedTrees(), 3), (MLP_HIGH, HighLevelMLP(), 3), (MLP_CELLS, CellMLP(), 2))),
     "full": Level(
         (
             (TREES, BoostedTrees(), 5),

@@ -25,8 +25,8 @@ from caloforge.validation.verdict import P_LIMIT, judge
 SEPARATION_LIMIT = 0.01
 SHIFT_LIMIT = 0.1
 SPREAD_LIMIT = 0.05
-"""Above these (separation power above the floor, shift in standard deviations, relative change of the spread), a
-significant difference is `wrong`, below it is `visible`."""
+"""Above these a significant difference is `wrong`, below it is `visible`: separation power above the floor,
+shift in standard deviations, relative change of the spread."""
 
 _MIN_FILLED = 25
 _CHI2_HALVES = 5
@@ -149,8 +149,8 @@ def compare(
         edges = profile_edges(quantity, reference)[None]
         binned = [Contents(w, matrix=values) for values, w in zip(raw, weights, strict=True)]
         residuals = [_shares(values) for values in raw]
-        wasserstein = _profile_distances(*binned, resampling)
-        chi2, ndf = chi2_means(*residuals, *weights)
+        wasserstein = _profile_distances(binned[0], binned[1], resampling)
+        chi2, ndf = chi2_means(residuals[0], residuals[1], *weights)
         floor = _chi2_floor_means(residuals[1], weights[1], resampling.halves)
         p_value = _p_chi2(chi2, ndf)
         columns: list[tuple[float, int]] = [(chi2, ndf)]
@@ -158,7 +158,7 @@ def compare(
         edges = np.stack([bin_edges(column) for column in raw[1].T])
         binned = [Contents.of_values(values, edges, w) for values, w in zip(raw, weights, strict=True)]
         residuals = _standardised(raw, samples)
-        wasserstein = _value_distances(*residuals, resampling)
+        wasserstein = _value_distances(residuals[0], residuals[1], resampling)
         columns = _chi2_columns(*(part for c in binned for part in (c.total(), c.total(2))))
         floor = _chi2_floor(binned[1], resampling.halves)
         p_value = min(1.0, len(columns) * min(_p_chi2(*one) for one in columns))
@@ -192,7 +192,8 @@ def compare(
 def _shares(contents: Floats) -> Floats:
     """Return the contents of each shower divided by their sum: the shape alone."""
     total = contents.sum(axis=1, keepdims=True)
-    return np.divide(contents, total, out=np.zeros_like(contents), where=total > 0)
+    found: Floats = np.divide(contents, total, out=np.zeros_like(contents), where=total > 0)
+    return found
 
 
 def _measure(value: float | np.floating, bootstrap: Floats, floors: Floats) -> Measure:

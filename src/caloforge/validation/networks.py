@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,13 +87,14 @@ class CellResNet:
             volume = _dense(task, rows).reshape(len(rows), 1, *shape)
             return torch.from_numpy(volume), torch.from_numpy(conditions[rows])
 
-        return _train(task, lambda: _resnet(conditions.shape[1]), inputs, self.epochs, seed)
+        return _train(task, lambda: _resnet(conditions.shape[1]), inputs, self.epochs, seed, threads=None)
 
 
 def _standardised(values: NDArray[np.float32], train: Rows) -> NDArray[np.float32]:
     mean, spread = values[train].mean(axis=0), values[train].std(axis=0)
     standard = (values - mean) / np.where(spread > 1e-6, spread, 1)
-    return np.clip(standard, -8, 8).astype(np.float32)
+    clipped: NDArray[np.float32] = np.clip(standard, -8, 8).astype(np.float32)
+    return clipped
 
 
 def _conditions(task: Task) -> NDArray[np.float32]:
@@ -100,8 +102,9 @@ def _conditions(task: Task) -> NDArray[np.float32]:
     log_energy, pdg = task.features[:, -2], task.features[:, -1]
     scaled = _standardised(log_energy[:, None], task.train)
     particles = np.unique(pdg)
-    one_hot: NDArray[np.float32] = (pdg[:, None] == particles).astype(np.float32)
-    return np.concatenate([scaled, one_hot], axis=1)
+    one_hot = (pdg[:, None] == particles).astype(np.float32)
+    found: NDArray[np.float32] = np.concatenate([scaled, one_hot], axis=1)
+    return found
 
 
 def _dense(task: Task, rows: Rows) -> NDArray[np.float32]:
@@ -148,7 +151,9 @@ def _resnet(n_conditions: int) -> Any:
     class ResNet(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.stem = nn.Sequential(nn.Conv3d(1, 16, 3, stride=2, padding=1, bias=False), nn.BatchNorm3d(16))
+            self.stem = nn.Sequential(
+                nn.Conv3d(1, 16, 3, stride=2, padding=1, bias=False), nn.BatchNorm3d(16)
+            )
             self.blocks = nn.Sequential(Block(16, 32), Block(32, 64))
             self.head = nn.Sequential(nn.Linear(64 + n_conditions, 64), nn.ReLU(), nn.Linear(64, 1))
 
@@ -160,13 +165,17 @@ def _resnet(n_conditions: int) -> Any:
 
 
 def _train(
-    task: Task, make: Callable[[], Any], inputs: Inputs, epochs: int, seed: int
+    task: Task, make: Callable[[], Any], inputs: Inputs, epochs: int, seed: int, threads: int | None = 1
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Train with AdamW and a one-cycle learning rate; keep the epoch with the best loss on `task.choose`."""
+    """Train with AdamW and a one-cycle learning rate; keep the epoch with the best loss on `task.choose`.
+
+    Perceptrons get one thread: they gain little from more, and threads that wait for each other on a shared
+    machine take ten times as long.
+    """
     torch, functional = require("torch", "train"), require("torch.nn.functional", "train")
     truth = torch.from_numpy(task.truth.astype(np.float32))
     rng = np.random.default_rng((seed, 2))
-    with torch.random.fork_rng(devices=[]):
+    with _threads(threads), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = make()
         steps = epochs * -(-len(task.train) // _BATCH)
@@ -199,6 +208,17 @@ def _train(
                     break
         network.load_state_dict(kept)
         return _scores(network, inputs, task.choose), _scores(network, inputs, task.test)
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    torch = require("torch", "train")
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _scores(network: Any, inputs: Inputs, rows: Rows) -> NDArray[np.float32]:

@@ -22,9 +22,7 @@ _MIN = 200
 _GROUPS = 8
 
 
-def memorisation(
-    generated: Sample, reference: Sample, training: Sample, rng: np.random.Generator
-) -> Score:
+def memorisation(generated: Sample, reference: Sample, training: Sample, rng: np.random.Generator) -> Score:
     """Return the share of generated showers that are closer to a training shower than 1 % of the reference's.
 
     A model that has learned the distribution has 1 %; one that repeats its training showers more.
@@ -43,7 +41,9 @@ def memorisation(
     if n < _MIN:
         return skipped("memorised", name, too_few(n, _MIN))
     if training.observables.detector.shape != reference.observables.detector.shape:
-        raise InputError(f"{training.name}: the training showers are of another detector than {reference.name}")
+        raise InputError(
+            f"{training.name}: the training showers are of another detector than {reference.name}"
+        )
     known = Cloud(training.cells)
     fake, true = (
         Cloud(s.cells[_filled(s, rng.choice(len(s.cells), min(len(s.cells), _SHOWERS), replace=False))])
@@ -82,7 +82,10 @@ def diversity(generated: Sample, reference: Sample, rng: np.random.Generator) ->
     the Wasserstein distance of the two spectra of distances over the reference's median; the floor of both
     is what two parts of the reference show, of as many showers.
     """
-    names = {"diversity": "median distance between showers / Geant4's", "diversity_spectrum": "distances between showers, Wasserstein"}
+    names = {
+        "diversity": "median distance between showers / Geant4's",
+        "diversity_spectrum": "distances between showers, Wasserstein",
+    }
     size = min(len(generated.cells), len(reference.cells) // 2, _SHOWERS)
     if size < _MIN:
         yield from (skipped(key, name, too_few(size, _MIN)) for key, name in names.items())

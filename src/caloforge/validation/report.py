@@ -41,7 +41,9 @@ def write_report(
     target = make_folder(folder)
     found = metrics(evaluation, requirements)
     page = html(evaluation, found)
-    write_pages(target, {"metrics.json": json.dumps(found, indent=2, allow_nan=False) + "\n", "index.html": page})
+    write_pages(
+        target, {"metrics.json": json.dumps(found, indent=2, allow_nan=False) + "\n", "index.html": page}
+    )
     return target / "index.html"
 
 

@@ -70,15 +70,15 @@ def values(e: Evaluation) -> dict[str, float | None]:
     `separation_max` is the largest separation power; `visible` and `wrong` count verdicts.
     """
     found: dict[str, float | None] = dict.fromkeys(known_names())
-    for c in e.classifiers:
-        found[c.key] = c.auc
-        found[c.key.replace("auc", "jsd")] = c.jsd
+    for tested in e.classifiers:
+        found[tested.key] = tested.auc
+        found[tested.key.replace("auc", "jsd")] = tested.jsd
     found["auc_high"] = _largest(found[TREES], found[MLP_HIGH])
     found["auc_low"] = _largest(found[MLP_CELLS], found[RESNET])
     found["response_bias"] = _largest(*(abs(b.bias) for b in e.decades))
     found["resolution_bias"] = _largest(*(abs(b.resolution_ratio - 1) for b in e.decades))
     found |= {s.key: s.value for s in e.scores}
-    found |= {c.key: c.value for c in e.checks}
+    found |= {check.key: check.value for check in e.checks}
     found["physics_score"] = e.score.total
     found["separation_max"] = _largest(*(c.value for c in e.separations))
     for c in e.separations:
@@ -139,7 +139,9 @@ def parse_requirements(text: str) -> tuple[Requirement, ...]:
         except ValueError:
             limit = math.nan
         if match is None or math.isnan(limit):
-            raise InputError(f"{term.strip()!r} is no requirement; write for instance 'auc_high<0.6,fpd<0.001'")
+            raise InputError(
+                f"{term.strip()!r} is no requirement; write for instance 'auc_high<0.6,fpd<0.001'"
+            )
         if match[1] not in known_names():
             raise InputError(f"no number is called {match[1]!r}{_hint(match[1])}")
         found.append(Requirement(match[1], match[2], limit))
