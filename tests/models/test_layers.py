@@ -48,7 +48,9 @@ def test_training_and_drawing_see_the_same_history() -> None:
         energy[:, :2].amax(1),
     )
     recent = model._normalised(hits, energy)
-    torch.testing.assert_close(history[:, 2], torch.cat([recent[:, 1], recent[:, 0], torch.zeros(5, 3), third], 1))
+    torch.testing.assert_close(
+        history[:, 2], torch.cat([recent[:, 1], recent[:, 0], torch.zeros(5, 3), third], 1)
+    )
 
 
 def test_it_learns_mean_and_fluctuation() -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-MIN_COUNT = 10.0
+MIN_COUNT = 20.0
 """Effective entries of both samples together below which neighbouring bins are merged."""
 
 
@@ -18,7 +18,7 @@ def chi2_histograms(
 
     sum (W2 w1 - W1 w2)^2 / (W2^2 s1^2 + W1^2 s2^2) with s^2 the sum of squared weights of a bin: the test of
     homogeneity of weighted histograms (Gagunashvili, arXiv:physics/0605123). Bins with fewer than
-    ten effective entries are merged with the next ones, for the statistic to follow its distribution.
+    20 effective entries are merged with the next ones, for the statistic to follow its distribution.
 
     Args:
         first: Sums of weights, (n_bins,).

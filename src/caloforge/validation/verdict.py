@@ -18,8 +18,8 @@ NOT_TESTED = "not tested"
 
 LEVELS = (WITHIN, VISIBLE, WRONG)
 
-P_LIMIT = 1e-4
-"""p-value below which a difference is beyond the statistics: a report holds some hundred tests."""
+P_LIMIT = 1e-5
+"""p-value below which a difference is beyond the statistics: a report holds some two hundred."""
 
 Z_LIMIT = 4.0
 """Likewise in standard deviations."""
