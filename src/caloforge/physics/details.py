@@ -63,7 +63,7 @@ def observe_details(showers: Showers, threshold: float | None = None) -> Detaile
             pair = np.sqrt(energy[inside] * beside) if distance == 2 else (beside > 0).astype(np.float64)
             pairs = np.bincount(shower[inside], pair, minlength=n)
             np.divide(pairs, total, out=found[:, axis], where=total > 0)
-    radius = np.hypot(*np.meshgrid(detector.x, detector.y))[position[1], position[2]]
+    radius = np.hypot(detector.cell_x, detector.cell_y)[position[1], position[2]]
     hottest = _hottest(shower, energy, n)
     columns: dict[str, Any] = {
         "hottest": _pick(energy, hottest, 0.0),

@@ -41,8 +41,8 @@ def comparison_figures(reports: Sequence[Report]) -> tuple[Figure, ...]:
                 "profiles",
                 "Profiles and cell energies",
                 "per shower",
-                "Mean energy per shower in MeV along the axis, by distance from it, and across; mean number of "
-                "cells per shower and bin of energy.",
+                "Mean energy per shower in MeV along the axis, by distance from it, and across; mean number "
+                "of cells per shower and bin of energy.",
             ),
             _response(reports),
             _separations(reports),

@@ -5,10 +5,9 @@
   const root = document.getElementById("event-display");
   if (!data.pairs.length) { root.hidden = true; return; }
   const { detector, pairs } = data;
-  const [nLayers, nRows, nColumns] = detector.shape;
-  const step = (values) => values.length > 1 ? (values[values.length - 1] - values[0]) / (values.length - 1) : 5;
-  const size = { z: step(detector.z), y: step(detector.y), x: step(detector.x) };
-  const ends = (values, width) => [values[0] - width / 2, values[values.length - 1] + width / 2];
+  const [, nRows, nColumns] = detector.shape;
+  const size = { z: detector.size[0], y: detector.size[1], x: detector.size[2] };
+  const ends = (values, width) => [Math.min(...values) - width / 2, Math.max(...values) + width / 2];
   const range = { z: ends(detector.z, size.z), y: ends(detector.y, size.y), x: ends(detector.x, size.x) };
   const middle = Object.fromEntries(Object.entries(range).map(([k, [a, b]]) => [k, (a + b) / 2]));
   const radius = Math.hypot(...Object.values(range).map(([a, b]) => (b - a) / 2));
@@ -73,8 +72,8 @@
       const energy = shower.energies[k];
       total += energy;
       if (energy < cut) return;
-      const layer = Math.floor(cell / (nRows * nColumns)), row = Math.floor(cell / nColumns) % nRows, column = cell % nColumns;
-      const place = [detector.z[layer], detector.y[row], detector.x[column]];
+      const layer = Math.floor(cell / (nRows * nColumns)), within = cell % (nRows * nColumns);
+      const place = [detector.z[layer], detector.y[within], detector.x[within]];
       cells.push({ place, energy, depth: project(...place)[2] });
     });
     cells.sort((a, b) => b.depth - a.depth);

@@ -20,7 +20,8 @@ def displays(evaluation: Evaluation) -> dict[str, Any]:
     """Return the data of the event displays as plain numbers.
 
     Returns:
-        `detector`: centres of the cells in mm along `z`, `y`, `x` and the threshold; `pairs`: per pair the
+        `detector`: shape, centres of the layers in `z` and of the cells of a layer in `y` and `x`, sizes of a
+        cell in z, y, x, all in mm, and the threshold; `pairs`: per pair the
         particle and, for `reference` and `generated`, the energy in GeV, the cells hit and their MeV. The
         generated shower is the one whose energy is the closest to the reference's.
     """
@@ -28,8 +29,9 @@ def displays(evaluation: Evaluation) -> dict[str, Any]:
     detector = {
         "shape": list(d.shape),
         "z": np.round(d.z, 3).tolist(),
-        "y": np.round(d.y, 3).tolist(),
-        "x": np.round(d.x, 3).tolist(),
+        "size": [float(np.ptp(d.z)) / max(len(d.z) - 1, 1) or 1.0, *d.readout.size],
+        "y": np.round(d.cell_y, 2).ravel().tolist(),
+        "x": np.round(d.cell_x, 2).ravel().tolist(),
         "threshold": evaluation.reference.observables.threshold,
     }
     return {"detector": detector, "pairs": _pairs(evaluation.generated, evaluation.reference)}

@@ -13,7 +13,8 @@ from caloforge.errors import require
 from caloforge.files import atomic, make_folder
 from caloforge.validation.display import displays
 from caloforge.validation.evaluation import Evaluation
-from caloforge.validation.figures import Figure, figures
+from caloforge.validation.figures import figures
+from caloforge.validation.plotting import Figure
 from caloforge.validation.published import published
 from caloforge.validation.record import metrics
 from caloforge.validation.requirements import Requirement
