@@ -139,3 +139,32 @@ def test_unwritable_folder(equal, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="no folder"):
         write_report(equal, tmp_path / "file")
+
+
+def test_a_calochallenge_data_set(tmp_path, no_figures):
+    """Files of 45 x 16 x 9 cells without our attributes, with their binning file, through the command."""
+    import h5py
+
+    from caloforge.cli import main
+
+    layer = '<Layer id="{}" r_edges="0,4.65,9.3,13.95,18.6,23.25,27.9,32.55,37.2,41.85" n_bin_alpha="16"/>'
+    layers = "".join(layer.format(number) for number in range(45))
+    binning = tmp_path / "binning_dataset_2.xml"
+    binning.write_text(f'<Bins><Particle pid="11">{layers}</Particle></Bins>')
+    files = [tmp_path / name for name in ("generated.hdf5", "reference.hdf5")]
+    for seed, path in enumerate(files):
+        rng = np.random.default_rng(seed)
+        profile = np.exp(-((np.arange(45)[:, None, None] - 15) ** 2) / 80) * np.exp(-np.arange(9) / 2)
+        energy = 10 ** rng.uniform(3, 6, (80, 1))
+        cells = rng.gamma(0.5, 1, (80, 45, 16, 9)) * profile * 1e-4 * energy[:, :, None, None]
+        with h5py.File(path, "w") as file:
+            file["showers"] = cells.reshape(80, -1).astype(np.float32)
+            file["incident_energies"] = energy
+    words = ["validate", *map(str, files), "-o", str(tmp_path / "report"), "--fast"]
+    assert main(words) == 2
+    assert main([*words, "--detector", str(binning)]) == 0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "CaloDREAM" in page
+    found = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert found["shape"] == [45, 16, 9]
+    assert found["samples"]["reference"]["kind"] == "CaloChallenge"
