@@ -79,9 +79,15 @@ class _Lines:
 @contextmanager
 def _bar(title: str, total: int, unit: str, done: int) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as RichProgress
-    from rich.progress import Task
     from rich.text import Text
 
     class Rate(ProgressColumn):

@@ -120,3 +120,28 @@ def test_a_cache_that_is_a_file_is_an_error(tmp_path) -> None:
     blocked.write_text("")
     with pytest.raises(FileError, match="folder"):
         em_tables.write_data_set(blocked)
+
+
+@pytest.mark.parametrize("choice", em_tables.SHELL_CHOICES)
+def test_the_shells_of_the_photoelectric_effect_can_be_chosen(tmp_path, monkeypatch, choice) -> None:
+    monkeypatch.setenv(em_tables.SHELLS_VARIABLE, choice)
+    text = (em_tables.write_data_set(tmp_path) / "epics2017/phot/pe-ss-cs-74.dat").read_text()
+    lines = text.splitlines()
+    points = int(lines[0].split()[2])
+    of_k_shell = [float(line.split()[1]) for line in lines[1 : points + 1]]
+    assert all(value > 0 for value in of_k_shell) == (choice == "measured")
+    assert any(of_k_shell) == (choice == "measured")
+
+
+def test_each_choice_of_shells_has_its_own_data_set(tmp_path, monkeypatch) -> None:
+    folders = set()
+    for choice in ("", *em_tables.SHELL_CHOICES):
+        monkeypatch.setenv(em_tables.SHELLS_VARIABLE, choice)
+        folders.add(em_tables.write_data_set(tmp_path))
+    assert len(folders) == 2
+
+
+def test_an_unknown_choice_of_shells_is_an_error(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv(em_tables.SHELLS_VARIABLE, "measure")
+    with pytest.raises(InputError, match=r"SHELLS=measure; did you mean 'measured'\?"):
+        em_tables.write_data_set(tmp_path)

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -106,3 +109,17 @@ def test_a_second_detector_is_an_error(showers) -> None:
     text = detectors.toml("clic-ecal").replace('name = "clic-ecal"', 'name = "other"')
     with pytest.raises(Geant4Error, match="already runs Geant4 for detector 'clic-ecal'"):
         simulate(detectors.parse(text), showers.incidents[:1], seed=1)
+
+
+def test_geant4_starts_on_a_ci_machine_and_leaves_its_home_alone(tmp_path) -> None:
+    """geant4-pybind tidies the user's data folder where CI=true."""
+    mine = tmp_path / ".geant4_pybind" / "mine"
+    mine.mkdir(parents=True)
+    for home in (tmp_path, tmp_path / "empty"):
+        settings = {**os.environ, "CI": "true", "HOME": str(home)}
+        code = "import os; from caloforge.geant4 import installation; installation(); print(os.environ['CI'])"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout) == (0, "true\n"), done.stderr
+    assert mine.is_dir()

@@ -38,16 +38,16 @@ def test_training_and_drawing_see_the_same_history() -> None:
     model = LayerModel(3, 3, 25, 0.015)
     history = model._history(incident[:, 1], hits, energy)
     first = history[:, 0]
-    empty = model._summary(incident[:, 1], *(torch.zeros(5) for _ in range(4)))
+    empty = model._summary(incident[:, 1:2], *(torch.zeros(5, 1) for _ in range(4)))
     torch.testing.assert_close(first, torch.cat([torch.zeros(5, 9), empty], 1))
     third = model._summary(
-        incident[:, 1],
-        hits[:, :2].sum(1),
-        energy[:, :2].sum(1),
-        energy[:, 1],
-        energy[:, :2].amax(1),
+        incident[:, 1:2],
+        hits[:, :2].sum(1, keepdim=True),
+        energy[:, :2].sum(1, keepdim=True),
+        energy[:, 1:2],
+        energy[:, :2].amax(1, keepdim=True),
     )
-    recent = model._normalised(hits, energy)
+    recent = model._normalised(hits[..., None], energy[..., None])
     torch.testing.assert_close(
         history[:, 2], torch.cat([recent[:, 1], recent[:, 0], torch.zeros(5, 3), third], 1)
     )
@@ -57,7 +57,7 @@ def test_it_learns_mean_and_fluctuation() -> None:
     random = torch.Generator().manual_seed(2)
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        model = LayerModel(3, 3, 25, 0.015, hidden=32)
+        model = LayerModel(3, 3, 100, 0.015, hidden=32)
     incident, hits, energy = toy_layers(4000, random)
     context = encode_incident(incident, PARTICLES)
     model.fit_scales(context, incident[:, 1], hits, energy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import Any
 
 COMMANDS = {
     "demo": "simulate, generate and compare in one go: the tour",
@@ -76,11 +77,10 @@ def _run(name: str, words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        if isinstance(
-            error, usage_error
-        ):  # typer may carry its own copy of click, so its class has no fixed home
-            error.show()
-            return int(error.exit_code)
+        if isinstance(error, usage_error):  # typer may carry its own copy of click: its class has no fixed home
+            shown: Any = error
+            shown.show()
+            return int(shown.exit_code)
         raise
     return result if isinstance(result, int) else 0
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caloforge.errors import Geant4Error
-from caloforge.geant4.em_tables import cache_folder, tables_hash, write_data_set
+from caloforge.geant4.em_tables import cache_folder, shell_choice, tables_hash, write_data_set
 
 VARIABLES = {
     "G4NEUTRONHPDATA": "G4NDL",
@@ -72,7 +72,8 @@ class DataSets:
     def electromagnetic(self) -> str:
         """Name of the electromagnetic data set: ours with its hash, or the user's folder name."""
         entry = self["G4LEDATA"]
-        return f"CaloForge EM tables {tables_hash()}" if entry.origin == OURS else entry.path.name
+        ours = f"CaloForge EM tables {tables_hash()} (photoelectric shells: {shell_choice()})"
+        return ours if entry.origin == OURS else entry.path.name
 
     def missing_hadronic(self) -> tuple[DataSet, ...]:
         """The data sets that FTFP_BERT needs and that are not there."""

@@ -20,12 +20,21 @@ import numpy as np
 import platformdirs
 from numpy.typing import ArrayLike, NDArray
 
-from caloforge.errors import FileError, InputError
+from caloforge.errors import FileError, InputError, did_you_mean
 from caloforge.files import make_folder, writing
 
 Z_MAX = 92
-LAYOUT = 1
+LAYOUT = 2
 """Version of the files written here; a new one goes to a new folder of the cache."""
+
+SHELLS_VARIABLE = "CALOFORGE_PHOTOELECTRIC_SHELLS"
+SHELL_CHOICES = ("outermost", "measured")
+"""From which shell the photoelectric effect takes its electron, the first by default.
+
+`G4EmStandardPhysics` leaves the binding energy where the photon is absorbed, without fluorescence (with our
+tables: there are no data for it). "outermost" gives the photoelectron the whole energy of the photon; "measured"
+leaves the K shell's 69.5 keV in the tungsten as often as the K shell is hit, 1 % less response in silicon.
+"""
 
 ELECTRON_MASS = 0.51099895
 """MeV (CODATA 2018)."""
@@ -182,10 +191,26 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CALOFORGE_CACHE") or platformdirs.user_cache_dir("caloforge"))
 
 
+def shell_choice() -> str:
+    """One of `SHELL_CHOICES`, as the environment variable `SHELLS_VARIABLE` says.
+
+    Raises:
+        InputError: If it says something else.
+    """
+    value = os.environ.get(SHELLS_VARIABLE) or SHELL_CHOICES[0]
+    if value not in SHELL_CHOICES:
+        raise InputError(f"{SHELLS_VARIABLE}={value}{did_you_mean(value, SHELL_CHOICES)}")
+    return value
+
+
 @lru_cache
+def _hash(shells: str) -> str:
+    return hashlib.sha256(table_bytes() + f"{LAYOUT} {shells}".encode()).hexdigest()[:12]
+
+
 def tables_hash() -> str:
-    """Short hash that names the shipped tables and the layout of the files made of them."""
-    return hashlib.sha256(table_bytes() + str(LAYOUT).encode()).hexdigest()[:12]
+    """Short hash that names the shipped tables, the choice of shells, and the layout of the files made of them."""
+    return _hash(shell_choice())
 
 
 def write_data_set(cache: Path | None = None) -> Path:
@@ -200,6 +225,7 @@ def write_data_set(cache: Path | None = None) -> Path:
 
     Raises:
         FileError: If the cache cannot be written.
+        InputError: If `SHELLS_VARIABLE` names no choice of shells.
     """
     parent = make_folder((cache or cache_folder()) / "geant4")
     final = parent / f"em-{tables_hash()}"
@@ -226,7 +252,7 @@ def write_data_set(cache: Path | None = None) -> Path:
 
 
 def _write_files(folder: Path) -> None:
-    tables = load_tables()
+    tables, shells = load_tables(), shell_choice()
     for name in ("brem_SB", "epics2017/phot", "epics2017/rayl", "ensdfstate", "absent"):
         (folder / name).mkdir(parents=True)
     (folder / "ensdfstate" / "ENSDFSTATE.dat").write_text("")
@@ -235,7 +261,7 @@ def _write_files(folder: Path) -> None:
     )
     for z in range(1, Z_MAX + 1):
         (folder / f"brem_SB/br{z}").write_text(_brem_file(tables, z))
-        for name, text in _photo_files(tables.photoelectric[z - 1]).items():
+        for name, text in _photo_files(tables.photoelectric[z - 1], shells).items():
             (folder / f"epics2017/phot/pe-{name}-{z}.dat").write_text(text)
         table = tables.rayleigh_table[z - 1] * MM2_PER_BARN
         (folder / f"epics2017/rayl/re-cs-{z}.dat").write_text(_vector(tables.rayleigh_energy, table))
@@ -261,8 +287,12 @@ def _brem_file(tables: EmTables, z: int) -> str:
     return "\n".join([head, _row(tables.brem_fraction), _row(np.log(tables.brem_energy)), *rows]) + "\n"
 
 
-def _photo_files(element: Photoelectric) -> dict[str, str]:
-    """For `G4LivermorePhotoElectricModel::ReadData`; the Emin of the fits in pe-high and pe-low bars them."""
+def _photo_files(element: Photoelectric, shells: str) -> dict[str, str]:
+    """For `G4LivermorePhotoElectricModel::ReadData`; the Emin of the fits in pe-high and pe-low bars them.
+
+    Its `SampleSecondaries` takes the last, outermost shell if no cross section of a shell is reached: shells of
+    no cross section, then, choose it always.
+    """
     edges = element.edges
     never = 1e12
     count = len(edges)
@@ -278,6 +308,8 @@ def _photo_files(element: Photoelectric) -> dict[str, str]:
         text = ""
         for index, shell in enumerate(element.shells):
             energy = element.energy[-len(shell) :]
+            if shells == "outermost":
+                shell = np.zeros_like(shell)  # noqa: PLW2901
             text += f"{energy[0]:.9g} {energy[-1]:.9g} {len(shell)} {index}\n{_pairs(energy, shell)}"
         files["ss-cs"] = text
     return files

@@ -63,9 +63,20 @@ def import_geant4() -> tuple[Any, DataSets]:
         FileError: If the cache cannot be written.
     """
     data_sets = prepare()
-    with quiet():
+    with quiet(), _without("CI"):
         module = require("geant4_pybind", "geant4")
     return module, data_sets
+
+
+@contextmanager
+def _without(variable: str) -> Iterator[None]:
+    """Hide an environment variable: with `CI=true`, geant4-pybind 0.1.3 tidies, or misses, `~/.geant4_pybind`."""
+    value = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[variable] = value
 
 
 def geant4_version(g4: Any) -> str:

@@ -111,7 +111,7 @@ class Approach(ABC, Generic[ConfigT]):
         assert isinstance(generator, Generator)
         return generator
 
-    def prepare(self, sample: Batch) -> None:  # noqa: B027
+    def prepare(self, sample: Batch) -> None:
         """Fit normalisations (kept in buffers) to a sample of the training showers; called once, before step 1.
 
         Args:

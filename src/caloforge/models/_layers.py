@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from caloforge.models._mixtures import NARROWEST, WIDEST, choose, log_density, running_sum
+
 HIT_OFFSET = 0.3  # keeps log(hits + offset) finite for empty layers without a far tail
 NOISE_PER_LAYER = 4
 GAMMA = 22
@@ -56,6 +58,7 @@ class LayerModel(nn.Module):
     spread: Tensor
     response: Tensor
     trend: Tensor
+    running: Tensor
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class LayerModel(nn.Module):
         self.register_buffer("mean", torch.zeros(3))
         self.register_buffer("spread", torch.ones(3))
         self.register_buffer("response", torch.ones(()))
+        self.register_buffer("running", running_sum(mixtures), persistent=False)
         self.register_buffer("trend", torch.zeros(2, self.n_basis, n_layers))
 
     def fit_scales(self, context: Tensor, incident_energy: Tensor, hits: Tensor, energy: Tensor) -> None:
@@ -129,7 +133,7 @@ class LayerModel(nn.Module):
         state = self.trunk(self.from_context(fixed) + self.from_history(history))
         of_hits = self._log_density(self.hits_head(state), log_hits - trend[0])
         mixture = self._energy_mixture(
-            self.energy_from_context(fixed) + self.energy_from_history(history), state, hits
+            self.energy_from_context(fixed) + self.energy_from_history(history), state, hits[..., None]
         )
         of_energy = self._log_density(mixture, log_excess - trend[1])
         return -(of_hits + of_energy * (hits > 0)).sum(1)
@@ -153,51 +157,49 @@ class LayerModel(nn.Module):
         )
         from_context, energy_from_context = self.from_context(fixed), self.energy_from_context(fixed)
         trend = self._basis(context) @ self.trend
-        zero = torch.zeros_like(incident_energy)
-        blank = torch.zeros_like(context[:, :1]).expand(-1, 3)
-        recent = [blank, blank, blank]
-        total_hits, total_energy, moment, largest = zero, zero, zero, zero
+        hidden = self.from_history.out_features
+        both = torch.cat([self.from_history.weight, self.energy_from_history.weight]).T
+        incident_energy = incident_energy[:, None]
+        total_hits = total_energy = moment = largest = torch.zeros_like(incident_energy)
+        recent = [total_hits.expand(-1, 3)] * 3
+        ceiling = math.log(self.max_hits + HIT_OFFSET + 0.5)
         all_hits, all_energies = [], []
         for layer in range(self.n_layers):
             summary = self._summary(incident_energy, total_hits, total_energy, moment, largest)
-            history = torch.cat([*recent, summary], 1)
-            state = self.trunk(from_context[:, layer] + self.from_history(history))
-            log_hits = (
-                self._draw(self.hits_head(state), uniform[:, layer, 0], normal[:, layer, 0])
-                + trend[0, :, layer]
-            )
-            ceiling = math.log(self.max_hits + HIT_OFFSET + 0.5)
+            history = torch.cat([*recent, summary], 1) @ both
+            state = self.trunk(from_context[:, layer] + history[:, :hidden])
+            log_hits = self._draw(self.hits_head(state), uniform[:, layer, :1], normal[:, layer, :1])
+            log_hits = log_hits + trend[0, :, layer : layer + 1]
             hits = (log_hits.clamp(-5.0, ceiling).exp() - HIT_OFFSET).floor().clamp(min=0)
-            mixture = self._energy_mixture(
-                energy_from_context[:, layer] + self.energy_from_history(history), state, hits
-            )
-            log_excess = self._draw(mixture, uniform[:, layer, 1], normal[:, layer, 1]) + trend[1, :, layer]
+            mixture = self._energy_mixture(energy_from_context[:, layer] + history[:, hidden:], state, hits)
+            log_excess = self._draw(mixture, uniform[:, layer, 1:], normal[:, layer, 1:])
+            log_excess = log_excess + trend[1, :, layer : layer + 1]
             energy = hits * (self.threshold + log_excess.clamp(-10.0, 6.0).exp())
             recent = [self._normalised(hits, energy), *recent[:2]]
             total_hits, total_energy = total_hits + hits, total_energy + energy
             moment, largest = moment + layer * energy, torch.maximum(largest, energy)
             all_hits.append(hits)
             all_energies.append(energy)
-        return torch.stack(all_hits, 1), torch.stack(all_energies, 1)
+        return torch.cat(all_hits, 1), torch.cat(all_energies, 1)
 
     def _logs(self, hits: Tensor, energy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         excess = mean_excess(hits, energy, self.threshold)
         return (hits + HIT_OFFSET).log(), (excess + 1e-4).log(), (energy + self.threshold).log()
 
     def _normalised(self, hits: Tensor, energy: Tensor) -> Tensor:
-        logs = torch.stack(self._logs(hits, energy), -1)
+        logs = torch.cat(self._logs(hits, energy), -1)  # hits and energy: (..., 1)
         return ((logs - self.mean) / self.spread).clamp(min=-4.0)
 
     def _history(self, incident_energy: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
         # the same numbers as in `sample`, for all layers at once: (n_showers, n_layers, 15)
         def before(values: Tensor) -> Tensor:
-            return functional.pad(values, (1, 0))[:, : self.n_layers]
+            return functional.pad(values, (1, 0))[:, : self.n_layers, None]
 
-        logs = self._normalised(hits, energy)
+        logs = self._normalised(hits[..., None], energy[..., None])
         recent = [functional.pad(logs, (0, 0, k, 0))[:, : self.n_layers] for k in (1, 2, 3)]
         depth = torch.arange(self.n_layers, dtype=energy.dtype, device=energy.device)
         summary = self._summary(
-            incident_energy[:, None],
+            incident_energy[:, None, None],
             before(hits.cumsum(1)),
             before(energy.cumsum(1)),
             before((depth * energy).cumsum(1)),
@@ -209,7 +211,7 @@ class LayerModel(nn.Module):
         self, incident_energy: Tensor, hits: Tensor, energy: Tensor, moment: Tensor, largest: Tensor
     ) -> Tensor:
         part = energy / (incident_energy * self.response)
-        return torch.stack(
+        return torch.cat(
             [
                 ((energy + self.threshold).log() - self.mean[2]) / self.spread[2],
                 ((hits + HIT_OFFSET).log() - self.mean[0]) / self.spread[0],
@@ -227,24 +229,19 @@ class LayerModel(nn.Module):
         return (kind[:, :, None] * powers[:, None, :]).flatten(1)
 
     def _energy_mixture(self, known: Tensor, state: Tensor, hits: Tensor) -> Tensor:
-        about_hits = torch.stack(
-            [((hits + HIT_OFFSET).log() - self.mean[0]) / self.spread[0], (hits + 0.5).rsqrt()], -1
-        )
-        hidden = functional.silu(known + self.energy_from_hits(torch.cat([state, about_hits], -1)))
+        log_hits = ((hits + HIT_OFFSET).log() - self.mean[0]) / self.spread[0]
+        told = torch.cat([state, log_hits, (hits + 0.5).rsqrt()], -1)  # hits: (..., 1)
+        hidden = functional.silu(known + self.energy_from_hits(told))
         mixture: Tensor = self.energy_head(hidden)
         return mixture
 
     def _log_density(self, mixture: Tensor, value: Tensor) -> Tensor:
         weight, mean, log_sigma = mixture.split(self.mixtures, dim=-1)
-        log_sigma = log_sigma.clamp(-5.0, 2.0)
-        pull = (value[..., None] - mean) * (-log_sigma).exp()
-        log_normal = -0.5 * pull * pull - log_sigma - 0.5 * math.log(2 * math.pi)
-        return torch.logsumexp(weight.log_softmax(-1) + log_normal, -1)
+        return log_density(weight, mean, log_sigma, value)
 
     def _draw(self, mixture: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
         weight, mean, log_sigma = mixture.split(self.mixtures, dim=-1)
-        reached = weight.softmax(-1).cumsum(-1)[..., :-1]
-        chosen = (uniform[..., None] > reached).sum(-1, keepdim=True)
-        sigma = log_sigma.gather(-1, chosen).clamp(-5.0, 2.0).exp()
-        drawn: Tensor = (mean.gather(-1, chosen) + sigma * normal[..., None]).squeeze(-1)
-        return drawn
+        chosen = choose(weight, uniform[:, 0], self.running)
+        drawn = mean + log_sigma.clamp(NARROWEST, WIDEST).exp() * normal
+        chosen_one: Tensor = (drawn * chosen).sum(-1, keepdim=True)
+        return chosen_one

@@ -25,7 +25,7 @@ from torch.nn import functional
 from caloforge.detectors import Detector
 from caloforge.errors import InputError
 from caloforge.models._base import Approach, ApproachConfig, Batch, Generator, Step
-from caloforge.models._energy_score import CELL_SCALE, centred, compress, energy_score
+from caloforge.models._energy_score import CELL_SCALE, centred, compress, energy_score, layer_shapes
 from caloforge.models._layers import NOISE_PER_LAYER, LayerModel, encode_incident, mean_excess
 from caloforge.showers import pdg_id
 
@@ -213,7 +213,7 @@ class Gan3DGenerator(Generator):
         return features
 
     def _local(self, features: Tensor, noise: Tensor, score: Tensor, power: Tensor) -> Tensor:
-        n_layers, n_rows, n_columns = self.shape
+        _, n_rows, n_columns = self.shape
         stacked = torch.stack([noise, 0.3 * score, 0.3 * power], 1).unflatten(3, (n_rows, n_columns))
         stacked = stacked[:, :, :, self.window[0], self.window[1]]
         bias = self.to_hidden(features.transpose(1, 2)).transpose(1, 2)[..., None, None]
@@ -246,6 +246,8 @@ class Gan3DDiscriminator(nn.Module):
     """
 
     radius: Tensor
+    rows: Tensor
+    columns: Tensor
 
     def __init__(self, detector: Detector, context: int, channels: int) -> None:
         super().__init__()
@@ -261,11 +263,22 @@ class Gan3DDiscriminator(nn.Module):
             ]
         )
         self.wide = nn.LazyLinear(128)
-        self.joint = nn.Linear(128 + context + 2 * n_layers, 128)
+        self.register_buffer("rows", rows.float())
+        self.register_buffer("columns", columns.float())
+        self.floor = detector.threshold
+        n_shapes = sum(shape.shape[1] for shape in self._shapes(torch.zeros(1, *detector.shape)))
+        self.joint = nn.Sequential(
+            nn.Linear(128 + n_shapes + context + 2 * n_layers, 128),
+            nn.LeakyReLU(0.2),
+            nn.Linear(128, 128),
+        )
         self.verdict = nn.Linear(128, 1)
         self.log_energy = nn.Linear(128, 1)
         with torch.no_grad():
             self.wide(self._features(torch.zeros(1, *detector.shape)))
+
+    def _shapes(self, energies: Tensor) -> list[Tensor]:
+        return layer_shapes(energies, self.rows, self.columns, self.floor)
 
     def _features(self, compressed: Tensor) -> Tensor:
         energies = CELL_SCALE * compressed.expm1()
@@ -289,10 +302,11 @@ class Gan3DDiscriminator(nn.Module):
             energy: (n_showers, n_layers) in MeV.
 
         Returns:
-            Logit that they are real, and log10 of the incident energy in 10 GeV as the cells show it, both (n_showers,).
+            Logit that they are real, and log10 of the energy in 10 GeV as the cells show it, both (n_showers,).
         """
         features = functional.leaky_relu(self.wide(self._features(compressed)), 0.2)
-        told = torch.cat([features, context, (hits + 1).log() / 2, (energy + 0.01).log() / 3], 1)
+        shapes = self._shapes(CELL_SCALE * compressed.expm1())
+        told = torch.cat([features, *shapes, context, (hits + 1).log() / 2, (energy + 0.01).log() / 3], 1)
         joint = functional.leaky_relu(self.joint(told), 0.2)
         return self.verdict(joint)[:, 0], self.log_energy(features)[:, 0]
 

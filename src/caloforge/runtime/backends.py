@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +17,8 @@ from caloforge.errors import InputError, ModelError, did_you_mean, require
 
 INPUTS = ("incident", "noise")
 OUTPUT = "showers"
+PART = 4
+"""Showers per thread from which on the threads work on showers of their own."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,11 @@ def _info(session: Any) -> GraphInfo:
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU."""
+    """ONNX Runtime on the CPU.
+
+    A batch is cut into as many parts as there are threads, each run by one: for graphs of many small operations that
+    is nearly twice as fast on two cores as sharing out every operation. Small batches do share out operations.
+    """
 
     name = "onnxruntime"
 
@@ -92,15 +100,31 @@ class OnnxRuntime:
 
         self.version = str(onnxruntime.__version__)
         self.threads = threads
-        self._session = _session(content, source, threads, optimise=True)
-        self.info = _info(self._session)
+        self._parts = _session(content, source, 1, optimise=True)
+        self.info = _info(self._parts)
+        self._whole: Any = self._parts if threads == 1 else None
+        self._content, self._source = content, source
+        self._pool: ThreadPoolExecutor | None = None
 
     def run(self, incident: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map incidents and noise to energies."""
-        outputs: list[NDArray[np.float32]] = self._session.run(
-            [OUTPUT], dict(zip(INPUTS, (incident, noise), strict=True))
-        )
-        return outputs[0]
+        n, threads = len(incident), self.threads
+        if threads == 1 or n < PART * threads:
+            if self._whole is None:  # not before it is needed: large graphs load slowly
+                self._whole = _session(self._content, self._source, threads, optimise=True)
+            return _run(self._whole, incident, noise)
+        self._pool = self._pool or ThreadPoolExecutor(threads)
+        edges = [n * k // threads for k in range(threads + 1)]
+        rows = [slice(*pair) for pair in pairwise(edges)]
+        parts = self._pool.map(lambda part: _run(self._parts, incident[part], noise[part]), rows)
+        return np.concatenate(list(parts))
+
+
+def _run(session: Any, incident: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    outputs: list[NDArray[np.float32]] = session.run(
+        [OUTPUT], dict(zip(INPUTS, (incident, noise), strict=True))
+    )
+    return outputs[0]
 
 
 class OpenVino:
