@@ -117,6 +117,7 @@ def _response(reports: Sequence[Report]) -> Figure:
                     label=report.name,
                 )
             panel.set_xscale("log")
+            panel.xaxis.set_minor_formatter(require("matplotlib.ticker", "report").NullFormatter())
             panel.set_xlabel("incident energy [GeV]")
             panel.set_ylabel(label)
             panel.set_title(particle, fontsize=10)

@@ -69,7 +69,8 @@ def _of_observable(name: str, several: Sequence[Comparison]) -> Finding:
     best = max(several, key=strength)
     parts = []
     if best.shift_error > 0 and abs(best.shift) > 3 * best.shift_error:
-        where = f" in {best.shift_column}" if best.shift_column else ""
+        direct = best.shift_column.startswith("along")
+        where = f" {'' if direct else 'in '}{best.shift_column}" if best.shift_column else ""
         direction = "above" if best.shift > 0 else "below"
         parts.append(
             f"mean {abs(best.shift):.3f} ± {best.shift_error:.3f} standard deviations {direction} "
