@@ -36,7 +36,7 @@ def command(
     seed: Annotated[int, typer.Option(help="Of everything random in the comparison.", min=0)] = 0,
     fast: Annotated[bool, typer.Option("--fast", help="Seconds: few trees as the only classifier.")] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="All classifiers with all seeds: an hour or so.")
+        bool, typer.Option("--full", help="All classifiers with all seeds: half an hour.")
     ] = False,
     training: Annotated[
         Path | None, typer.Option(help="Showers the model was trained on: tests for memorised ones.")
