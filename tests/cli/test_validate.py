@@ -20,7 +20,7 @@ def files(tmp_path, toy_showers):
 
 def test_validate(files, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("caloforge.validation.report.figures", lambda _: ())  # they take seconds
-    words = ["validate", *map(str, files), "-o", str(tmp_path / "report"), "--seed", "3"]
+    words = ["validate", *map(str, files), "-o", str(tmp_path / "report"), "--seed", "3", "--fast"]
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found == json.loads((tmp_path / "report" / "metrics.json").read_text())

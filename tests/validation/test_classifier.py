@@ -1,68 +1,135 @@
+"""Classifiers: nothing to tell apart in equal samples, known faults told apart, equal treatment."""
+
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from caloforge.physics import observe
-from caloforge.validation.classifier import auc_error, boosted_trees, classify, mlp, tell_tales
+from caloforge.errors import MissingExtraError
+from caloforge.validation import read_sample
+from caloforge.validation.classifier import (
+    area,
+    auc_error,
+    classify,
+    divergence,
+    make_task,
+    tell_tales,
+)
+from caloforge.validation.faults import scaled, shuffled
 from caloforge.validation.features import high_level_features, single_feature_auc
+from caloforge.validation.networks import CellMLP, CellResNet, HighLevelMLP
+from caloforge.validation.trees import BoostedTrees
 
 pytest.importorskip("sklearn", reason="scikit-learn (extra 'report') is not installed")
 
-
-@pytest.fixture(scope="module")
-def pair(toy_showers):
-    return observe(toy_showers(1000, 1)), observe(toy_showers(1000, 2))
+FEW_TREES = BoostedTrees(40)
 
 
 def test_features(pair):
-    features, names = high_level_features(pair[0])
+    o = pair[0].observables
+    features, names = high_level_features(o)
     assert features.shape == (1000, 6 * 8 + 5)
     assert len(set(names)) == len(names) == features.shape[1]
     assert np.all(np.isfinite(features))
     column = dict(zip(names, features.T, strict=True))
-    assert column["response"] == pytest.approx(pair[0].response, rel=1e-5)
-    assert column["hits, layer 3"] == pytest.approx(pair[0].layer_hits[:, 3])
-    assert column["log incident energy"] == pytest.approx(np.log10(pair[0].incidents.energy), rel=1e-5)
+    assert column["response"] == pytest.approx(o.response, rel=1e-5)
+    assert column["hits, layer 3"] == pytest.approx(o.layer_hits[:, 3])
+    assert column["log incident energy"] == pytest.approx(np.log10(o.incidents.energy), rel=1e-5)
     assert column["particle"].tolist()[:2] == [11, 22]
 
 
 def test_equal_distributions_are_not_told_apart(pair):
-    found = classify("boosted trees", boosted_trees, *pair, seed=0)
+    found = classify("auc_trees", FEW_TREES, *pair, seeds=[0, 1, 2])
     assert abs(found.auc - 0.5) < 4 * found.error
     assert abs(found.floor - 0.5) < 4 * found.floor_error
-    assert found.error < 0.03
-    assert found.verdict == "good"
-    assert found == classify("boosted trees", boosted_trees, *pair, seed=0)
+    assert found.jsd < 0.05
+    assert len(found.seeds) == 3
+    assert found.auc == pytest.approx(np.mean(found.seeds))
+    assert found.verdict == "within floor"
+    assert "1000 showers are few" in found.warning
 
 
-def test_an_energy_scale_is_told_apart(toy_showers):
-    one, two = toy_showers(1000, 1), observe(toy_showers(1000, 2))
-    scaled = observe(replace(one, energies=one.energies * np.float32(1.05)))
-    found = classify("boosted trees", boosted_trees, scaled, two, seed=0)
+def test_the_same_seed_gives_the_same_auc(pair):
+    first, second = (classify("auc_trees", FEW_TREES, *pair, seeds=[5]) for _ in range(2))
+    assert first.seeds == second.seeds
+    assert first.floor == second.floor
+
+
+def test_an_energy_scale_is_told_apart(toy_showers, pair):
+    broken = read_sample(scaled(toy_showers(1000, 1), 1.05), "generated")
+    found = classify("auc_trees", FEW_TREES, broken, pair[1], seeds=[0])
     assert found.auc > 0.62
-    assert found.verdict == "poor"
-    tales = tell_tales(scaled, two)
+    assert found.jsd > 0.02
+    assert found.verdict == "wrong"
+    tales = tell_tales(broken.observables, pair[1].observables)
     assert tales[0].feature == "response"
     assert tales[0].auc > 0.55
     assert [t.auc for t in tales] == sorted((t.auc for t in tales), reverse=True)
 
 
-def test_mlp(pair):
-    found = classify("MLP", mlp, pair[0][:500], pair[1][:500], seed=0)
-    assert abs(found.auc - 0.5) < 5 * found.error
+@pytest.mark.parametrize(
+    ("learner", "least"), [(HighLevelMLP(10), 0.9), (CellMLP(6), 0.7), (CellResNet(3), 0.7)]
+)
+def test_networks(toy_showers, pair, learner, least):
+    pytest.importorskip("torch", reason="torch (extra 'train') is not installed")
+    same = classify("key", learner, *pair, seeds=[0])
+    assert abs(same.auc - 0.5) < 5 * same.error
+    assert same.seeds == classify("key", learner, *pair, seeds=[0]).seeds
+    broken = read_sample(shuffled(toy_showers(1000, 1), np.random.default_rng(0)), "generated")
+    assert classify("key", learner, broken, pair[1], seeds=[0]).auc > least
+
+
+def test_without_torch_networks_are_skipped(pair, monkeypatch):
+    def missing(module, extra):
+        raise MissingExtraError(f"this needs {module!r}, which is not installed: pip install {extra}")
+
+    monkeypatch.setattr("caloforge.validation.networks.require", missing)
+    found = classify("auc_mlp_high", HighLevelMLP(), *pair, seeds=[0])
+    assert "torch" in found.skipped
+    assert found.verdict == "not tested"
 
 
 def test_small_samples_are_skipped(pair):
-    found = classify("boosted trees", boosted_trees, pair[0][:100], pair[1], seed=0)
+    few = pair[0].select(np.arange(100))
+    found = classify("auc_trees", FEW_TREES, few, pair[1], seeds=[0])
     assert "100 showers are too few" in found.skipped
     assert math.isnan(found.auc)
-    assert found.verdict == "skipped"
+    assert found.verdict == "not tested"
 
 
 def test_unequal_sizes_are_balanced(pair):
-    assert classify("boosted trees", boosted_trees, pair[0][:450], pair[1], seed=0).showers == 450
+    few = pair[0].select(np.arange(450))
+    assert classify("auc_trees", FEW_TREES, few, pair[1], seeds=[0]).showers == 450
+
+
+def test_a_task_treats_both_samples_alike(pair):
+    rows = [np.arange(500), np.arange(500, 1000)]
+    task = make_task(pair, rows, np.random.default_rng(0), on_cells=True)
+    parts = (task.train, task.choose, task.test)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(1000))
+    assert [len(part) for part in parts] == [600, 200, 200]
+    for part in parts:
+        assert task.truth[part].mean() == 0.5
+    assert task.cells is not None
+    response = task.cells.dense().sum(axis=1) / 10 ** task.features[:, -2]
+    names = high_level_features(pair[0].observables)[1]
+    assert response == pytest.approx(task.features[:, names.index("response")], rel=1e-4)
+
+
+def test_area_and_divergence_of_gaussians():
+    rng = np.random.default_rng(0)
+    for distance in (0.0, 1.0):
+        one, two = rng.normal(distance, 1, (2, 10_000)), rng.normal(0, 1, (2, 10_000))
+        expected = 0.5 * (1 + math.erf(distance / 2))
+        assert area(one[0], two[0]) == pytest.approx(expected, abs=0.01)
+        scores = [np.concatenate([one[part], two[part]]) for part in (0, 1)]
+        truth = np.repeat([1, 0], 10_000)
+        grid = np.linspace(-8, 9, 2000)
+        p, q = (np.exp(-((grid - mean) ** 2) / 2) for mean in (distance, 0.0))
+        p, q = p / p.sum(), q / q.sum()
+        mixed = (p + q) / 2
+        exact = 0.5 * (p @ np.log2(p / mixed) + q @ np.log2(q / mixed))
+        assert divergence(scores[0], truth, scores[1], truth) == pytest.approx(exact, abs=0.01)
 
 
 def test_single_feature_auc():

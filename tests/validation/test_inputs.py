@@ -91,5 +91,8 @@ def test_files_and_memory_agree(tmp_path, samples):
     write_showers(tmp_path / "a.h5", samples[0])
     one, two = read_sample(tmp_path / "a.h5", "a"), read_sample(samples[0], "a")
     assert np.array_equal(one.observables.rings, two.observables.rings)
-    assert np.array_equal(one.example.energies, two.example.energies)
+    assert one.example == two.example
+    assert np.array_equal(one.cells.dense(), two.cells.dense())
+    assert one.kind == "CaloForge"
+    assert len(one.sha256) == 64
     assert one.provenance["source"] == two.provenance["source"] == "toy"

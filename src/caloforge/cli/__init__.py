@@ -17,7 +17,8 @@ COMMANDS = {
     "export": "turn a trained run into one ONNX file",
     "models": "list the shipped models with their cards",
     "generate": "draw showers from a model",
-    "validate": "compare showers with a reference: physics, floor, report",
+    "validate": "compare showers with a reference: physics, classifiers, floor, report",
+    "compare": "put the reports of several models side by side",
     "benchmark": "time Geant4 and a model side by side",
 }
 """Commands in the order in which a user meets them; each is `command` in the module of its name in this room."""

@@ -68,7 +68,7 @@ def command(
     )
     generate_file(model, Job(PARTICLES, ENERGIES, number, seed), generated)
     timing = benchmark.run(model, geant4=20, batches=(128,), seed=seed)
-    evaluation = evaluate(generated, monte_carlo, seed, bar=True)
+    evaluation = evaluate(generated, monte_carlo, seed, level="fast", bar=True)
     page = write_report(evaluation, output / "report")
     if as_json:
         found = {"benchmark": timing.to_json(), "validation": metrics(evaluation), "report": str(page)}

@@ -11,10 +11,22 @@ import typer
 from caloforge import detectors
 from caloforge.errors import InputError
 from caloforge.units import GeV
-from caloforge.validation import Evaluation, evaluate, metrics, read_sample, write_report
+from caloforge.validation import (
+    Evaluation,
+    Requirement,
+    evaluate,
+    metrics,
+    parse_requirements,
+    read_sample,
+    write_report,
+)
 from caloforge.validation.report import small
 
-_COLOURS = {"good": "green", "fair": "yellow", "poor": "red", "skipped": "dim"}
+NOT_MET = 8
+"""Exit status when a requirement is not met."""
+
+_COLOURS = {"within floor": "green", "visible": "yellow", "wrong": "red", "not tested": "dim"}
+_MOST_FINDINGS = 8
 
 
 def command(
@@ -22,31 +34,62 @@ def command(
     reference: Annotated[Path, typer.Argument(help="Showers of Geant4 to compare with (HDF5).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(help="Of everything random in the comparison.", min=0)] = 0,
-    mlp: Annotated[bool, typer.Option("--mlp", help="Train a multi-layer perceptron too (slower).")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Seconds: few trees as the only classifier.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="All classifiers with all seeds: half an hour.")
+    ] = False,
+    training: Annotated[
+        Path | None, typer.Option(help="Showers the model was trained on: tests for memorised ones.")
+    ] = None,
+    require: Annotated[
+        str | None,
+        typer.Option(help="Limits that decide the exit status: 'auc_high<0.6,response_bias<0.01'."),
+    ] = None,
     detector: Annotated[
-        str | None, typer.Option(help="Detector (name or .toml file), where the files do not say.")
+        str | None,
+        typer.Option(help="Detector where the files do not say: name, .toml, or CaloChallenge .xml."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json on stdout.")] = False,
 ) -> None:
-    """Compare generated showers with a reference: physics, classifier, floor.
+    """Compare generated showers with a reference: physics, classifiers, floor.
 
     Writes index.html, which opens offline, and metrics.json into the folder. The files are streamed. The
-    detector's threshold is applied to both samples.
+    detector's threshold is applied to both samples. Exit status 8: a requirement is not met.
     """
+    if fast and full:
+        raise InputError("--fast and --full exclude each other")
     if generated.exists() and reference.exists() and generated.samefile(reference):
         raise InputError(f"'{generated}' is compared with itself: give two independent samples")
+    requirements = parse_requirements(require) if require else ()
     known = detectors.load(detector) if detector else None
     evaluation = evaluate(
         read_sample(generated, str(generated), known, bar=True),
         read_sample(reference, str(reference), known, bar=True),
         seed,
-        with_mlp=mlp,
+        level="fast" if fast else "full" if full else "default",
+        training=read_sample(training, str(training), known, bar=True) if training else None,
+        bar=True,
     )
-    page = write_report(evaluation, output)
+    page = write_report(evaluation, output, requirements)
+    found = metrics(evaluation, requirements)
     if as_json:
-        print(json.dumps(metrics(evaluation), indent=2, allow_nan=False))
+        print(json.dumps(found, indent=2, allow_nan=False))
     else:
         _print(evaluation, page)
+    if not _all_met(requirements, found["values"]):
+        raise typer.Exit(NOT_MET)
+
+
+def _all_met(requirements: tuple[Requirement, ...], numbers: dict[str, float | None]) -> bool:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    for one in requirements:
+        value = numbers[one.name]
+        shown = "not tested" if value is None else f"{value:.4g}"
+        if not one.holds(numbers):
+            console.print(f"requirement not met: {one} ({shown})", markup=False, highlight=False)
+    return all(one.holds(numbers) for one in requirements)
 
 
 def _print(evaluation: Evaluation, page: Path) -> None:
@@ -59,11 +102,17 @@ def _print(evaluation: Evaluation, page: Path) -> None:
         table.add_column(header, justify="left" if header in {"metric", "verdict"} else "right")
     for c in evaluation.classifiers:
         value, floor = f"{c.auc:.3f} ± {c.error:.3f}", f"{c.floor:.3f} ± {c.floor_error:.3f}"
-        skipped = bool(c.skipped)
-        table.add_row(f"AUC, {c.name}", *(("-", "-") if skipped else (value, floor)), _coloured(c.verdict))
-    for s in evaluation.separations:
-        value, floor = f"{small(s.value)} ± {small(s.error)}", f"{small(s.floor)} ± {small(s.floor_error)}"
-        table.add_row(f"separation, {s.observable}", value, floor, _coloured(s.verdict))
+        cells = ("-", "-") if c.skipped else (value, floor)
+        table.add_row(f"AUC, {c.name} on {c.features}", *cells, _coloured(c.verdict))
+    for s in evaluation.scores:
+        value, floor = f"{small(s.value)} ± {s.error:.1g}", f"{small(s.floor)} ± {s.floor_error:.1g}"
+        table.add_row(s.name, *(("-", "-") if s.skipped else (value, floor)), _coloured(s.verdict))
+    for check in evaluation.checks:
+        table.add_row(check.name, small(check.value), small(check.floor), _coloured(check.verdict))
+    for one in evaluation.separations:
+        value, floor = f"{small(one.value)} ± {one.error:.1g}", f"{small(one.floor)} ± {one.floor_error:.1g}"
+        verdict = evaluation.verdicts[f"observable: {one.observable}"]
+        table.add_row(f"separation, {one.observable}", value, floor, _coloured(verdict))
     floor = f"{evaluation.score_floor:.4f} ± {evaluation.score_floor_error:.4f}"
     table.add_row("physics score", f"{evaluation.score.total:.4f}", floor, "")
     console.print(table)
@@ -81,8 +130,18 @@ def _print(evaluation: Evaluation, page: Path) -> None:
         )
     console.print(table)
     for c in evaluation.classifiers:
-        if c.skipped:
-            console.print(f"AUC, {c.name}: {c.skipped}", markup=False, highlight=False)
+        if c.skipped or c.warning:
+            text = f"AUC, {c.name} on {c.features}: {c.skipped or c.warning}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for finding in evaluation.findings[:_MOST_FINDINGS]:
+        console.print(
+            f"{_coloured(finding.verdict)} {finding.observable}: {finding.text}",
+            soft_wrap=True,
+            highlight=False,
+        )
+    rest = len(evaluation.findings) - _MOST_FINDINGS
+    if rest > 0:
+        console.print(f"and {rest} more findings in the report", highlight=False)
     console.print(
         f"all in all: {_coloured(evaluation.verdict)}; report: {page}", soft_wrap=True, highlight=False
     )

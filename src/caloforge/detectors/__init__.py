@@ -1,5 +1,6 @@
 """Detectors: geometry, readout and symmetries, from TOML files."""
 
+from caloforge.detectors.calochallenge import CylindricalDetector, read_binning
 from caloforge.detectors.detector import (
     SYMMETRIES,
     CartesianReadout,
@@ -16,6 +17,7 @@ from caloforge.detectors.reader import load, names, parse, toml
 __all__ = [
     "SYMMETRIES",
     "CartesianReadout",
+    "CylindricalDetector",
     "Detector",
     "Gun",
     "Layer",
@@ -26,5 +28,6 @@ __all__ = [
     "load",
     "names",
     "parse",
+    "read_binning",
     "toml",
 ]

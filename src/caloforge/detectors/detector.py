@@ -169,6 +169,16 @@ class Detector:
         columns = self.readout.cells[1]
         return np.asarray((np.arange(columns) - (columns - 1) / 2) * self.readout.size[1], dtype=np.float64)
 
+    @cached_property
+    def cell_x(self) -> NDArray[np.float64]:
+        """Centres of the cells of a layer in x in mm, shape (n_rows, n_columns)."""
+        return np.broadcast_to(self.x, self.readout.cells)
+
+    @cached_property
+    def cell_y(self) -> NDArray[np.float64]:
+        """Centres of the cells of a layer in y in mm, shape (n_rows, n_columns)."""
+        return np.broadcast_to(self.y[:, None], self.readout.cells)
+
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
         """The operations that map showers of a normal incident at the centre onto equally likely showers.

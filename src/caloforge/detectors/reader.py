@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from caloforge.config import parse_toml, read_text, validate
+from caloforge.detectors.calochallenge import read_binning
 from caloforge.detectors.detector import Detector
 from caloforge.errors import DetectorError, did_you_mean
 
@@ -56,7 +57,9 @@ def toml(name: str | Path) -> str:
 
 @lru_cache
 def load(name: str | Path) -> Detector:
-    """Load a shipped detector by name or a detector file by its path (ending in `.toml`).
+    """Load a shipped detector by name or a detector file by its path.
+
+    The path ends in `.toml`, or in `.xml` for the binning file of a CaloChallenge data set.
 
     >>> load("clic-ecal").shape
     (25, 25, 25)
@@ -65,4 +68,6 @@ def load(name: str | Path) -> Detector:
         DetectorError: If there is no such detector or the file has an error.
         FileError: If the file is missing or unreadable.
     """
+    if str(name).endswith(".xml"):
+        return read_binning(name)
     return parse(toml(name), str(name))

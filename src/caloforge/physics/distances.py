@@ -61,6 +61,41 @@ def wasserstein(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64
     return np.asarray(difference.mean(axis=0), dtype=np.float64)
 
 
+class PooledValues:
+    """Two samples of values in one order, so that their Wasserstein distance is quick for many weightings.
+
+    Args:
+        first: (n,).
+        second: (m,).
+    """
+
+    def __init__(self, first: NDArray[Any], second: NDArray[Any]) -> None:
+        values = np.concatenate([first, second]).astype(np.float64)
+        order = np.argsort(values, kind="stable")
+        self._steps = np.diff(values[order])
+        self._place = np.empty(len(order), dtype=np.intp)
+        self._place[order] = np.arange(len(order))
+        self._split = len(first)
+
+    def wasserstein(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the Wasserstein-1 distance for weights of the values: the area between the distributions.
+
+        Args:
+            first: Weights, (..., n).
+            second: Weights, (..., m).
+
+        Returns:
+            Shape (...), in the unit of the values; nan where a sample has no weight.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            one = first / first.sum(axis=-1, keepdims=True)
+            two = second / second.sum(axis=-1, keepdims=True)
+        density = np.empty((*one.shape[:-1], len(self._place)))
+        density[..., self._place[: self._split]] = one
+        density[..., self._place[self._split :]] = -two
+        return np.asarray(np.abs(density.cumsum(axis=-1)[..., :-1]) @ self._steps)
+
+
 def _quantiles(values: NDArray[Any], size: int) -> NDArray[np.float64]:
     ordered = np.sort(values, axis=0).astype(np.float64)
     if len(ordered) == size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,8 @@ class Observables:
         centre_y: Likewise in y.
         width_x: Energy-weighted standard deviation in x per layer in mm, (N, n_layers), 0 in empty layers.
         width_y: Likewise in y.
-        columns: Energy per column (profile in x) in MeV, (N, n_columns).
-        rows: Energy per row (profile in y) in MeV, (N, n_rows).
+        columns: Energy per bin in x, the columns of a grid, in MeV, (N, n_columns).
+        rows: Energy per bin in y, the rows of a grid, in MeV, (N, n_rows).
         rings: Energy per ring of `ring_edges` around the axis in MeV, (N, n_rings).
         spectrum: Cells hit per bin of `SPECTRUM_EDGES`, (N, 80).
         maximum: Largest cell in MeV, (N,).
@@ -64,9 +64,9 @@ class Observables:
     def __len__(self) -> int:
         return len(self.incidents)
 
-    def __getitem__(self, key: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Observables:
+    def __getitem__(self, key: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Self:
         """Select showers by a slice, a mask or indices."""
-        return replace(self, **{name: getattr(self, name)[key] for name in _PER_SHOWER})
+        return replace(self, **{name: getattr(self, name)[key] for name in self._per_shower()})
 
     @cached_property
     def visible_energy(self) -> NDArray[np.float64]:
@@ -130,8 +130,12 @@ class Observables:
     def _along(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return _divide(self.layer_energies @ weights, self.visible_energy)
 
-    @staticmethod
-    def concatenate(parts: Sequence[Observables]) -> Observables:
+    @classmethod
+    def _per_shower(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(cls) if f.name not in {"detector", "threshold"})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Join observables of showers of one detector in order.
 
         Raises:
@@ -143,14 +147,16 @@ class Observables:
             raise InputError("observables of different detectors or thresholds cannot be joined")
         joined: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts])
-            for name in _PER_SHOWER
+            for name in cls._per_shower()
             if name != "incidents"
         }
         incidents = Incidents.concatenate([part.incidents for part in parts])
         return replace(parts[0], incidents=incidents, **joined)
 
 
-_PER_SHOWER = tuple(f.name for f in fields(Observables) if f.name not in {"detector", "threshold"})
+def fields_of(observables: Observables) -> dict[str, Any]:
+    """Return the attributes of observables by name."""
+    return {f.name: getattr(observables, f.name) for f in fields(observables)}
 
 
 def observe(showers: Showers | Iterable[Showers], threshold: float | None = None) -> Observables:
@@ -187,12 +193,17 @@ def _observe(showers: Showers, threshold: float | None) -> Observables:
 
     layer_energies = total(slot, n_layers, energy)
     moments = {}
-    for name, position in (("x", detector.x[column]), ("y", detector.y[row])):
+    n_x, n_y = len(detector.x), len(detector.y)
+    for name, position in (("x", detector.cell_x[row, column]), ("y", detector.cell_y[row, column])):
         mean = _divide(total(slot, n_layers, energy * position), layer_energies)
         square = _divide(total(slot, n_layers, energy * position**2), layer_energies)
         moments[f"centre_{name}"] = mean.astype(np.float32)
         moments[f"width_{name}"] = np.sqrt(np.clip(square - mean**2, 0, None)).astype(np.float32)
-    ring_of_cell = np.digitize(np.hypot(*np.meshgrid(detector.x, detector.y)), _ring_edges(detector)[1:-1])
+    ring_of_cell = np.digitize(np.hypot(detector.cell_x, detector.cell_y), _ring_edges(detector)[1:-1])
+    column, row = (
+        _place(detector.cell_x, detector.x)[row, column],
+        _place(detector.cell_y, detector.y)[row, column],
+    )
     n_rings = len(_ring_edges(detector)) - 1
     n_bins = len(SPECTRUM_EDGES) - 1
     spectrum_bin = np.clip(np.searchsorted(SPECTRUM_EDGES, energy, side="right") - 1, 0, n_bins - 1)
@@ -204,8 +215,8 @@ def _observe(showers: Showers, threshold: float | None) -> Observables:
         incidents=showers.incidents,
         layer_energies=layer_energies.astype(np.float32),
         layer_hits=total(slot, n_layers).astype(np.float32),
-        columns=total(shower * n_columns + column, n_columns, energy).astype(np.float32),
-        rows=total(shower * n_rows + row, n_rows, energy).astype(np.float32),
+        columns=total(shower * n_x + column, n_x, energy).astype(np.float32),
+        rows=total(shower * n_y + row, n_y, energy).astype(np.float32),
         rings=total(shower * n_rings + ring_of_cell.reshape(-1)[in_layer], n_rings, energy).astype(
             np.float32
         ),
@@ -230,6 +241,13 @@ def _neighbours(flat: Floats, place: NDArray[np.intp], threshold: float, detecto
         product = np.sqrt(energy[inside] * beside)
         found[:, axis] = _divide(np.bincount(shower[inside], product, minlength=n), visible)
     return found
+
+
+def _place(cells: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the bin of each cell among bins around equally spaced centres."""
+    step = (centres[-1] - centres[0]) / max(len(centres) - 1, 1) or 1.0
+    place = np.clip(np.rint((cells - centres[0]) / step), 0, len(centres) - 1)
+    return np.asarray(place, dtype=np.intp)
 
 
 def _ring_edges(detector: Detector) -> NDArray[np.float64]:

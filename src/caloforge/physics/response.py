@@ -109,3 +109,60 @@ def _bin(pdg: int, low: float, high: float, values: NDArray[np.float64]) -> Resp
         spread / mean,
         spread / mean * math.hypot(relative, spread / mean / math.sqrt(n)),
     )
+
+
+@dataclass(frozen=True)
+class ResolutionFit:
+    """The resolution as a function of energy: a / sqrt(E) (+) b / E (+) c, added in quadrature, E in GeV.
+
+    Attributes:
+        stochastic: a, in sqrt(GeV).
+        noise: b, in GeV.
+        constant: c.
+        chi2: Of the fit of the squared resolution.
+        ndf: Bins minus parameters that are not at zero.
+    """
+
+    stochastic: float
+    noise: float
+    constant: float
+    chi2: float
+    ndf: int
+
+    def __call__(self, energy: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the resolution at energies in MeV."""
+        e = np.asarray(energy, dtype=np.float64) / GeV
+        return np.sqrt(self.stochastic**2 / e + (self.noise / e) ** 2 + self.constant**2)
+
+
+def fit_resolution(bins: Sequence[ResponseBin]) -> ResolutionFit | None:
+    """Fit the resolution of one particle, or return None if it has fewer than three bins.
+
+    The square is linear in a^2, b^2 and c^2; of the fits with some of them at zero, the best one without
+    negative squares is taken.
+    """
+    used = [b for b in bins if b.resolution > 0 and b.resolution_error > 0]
+    if len(used) < 3:
+        return None
+    energy = np.sqrt([b.low * b.high for b in used]) / GeV
+    square = np.array([b.resolution**2 for b in used])
+    error = np.array([2 * b.resolution * b.resolution_error for b in used])
+    terms = np.stack([1 / energy, 1 / energy**2, np.ones_like(energy)], axis=1) / error[:, None]
+    best: tuple[float, NDArray[np.float64], int] | None = None
+    for free in ([0, 1, 2], [0, 2], [0, 1], [1, 2], [0], [1], [2]):
+        found = np.zeros(3)
+        found[free] = np.linalg.lstsq(terms[:, free], square / error, rcond=None)[0]
+        chi2 = float(((terms @ found - square / error) ** 2).sum())
+        if (found >= 0).all() and (best is None or chi2 < best[0] - 1e-12):
+            best = chi2, found, len(used) - len(free)
+    assert best is not None  # one term alone fits positive numbers with a positive factor
+    chi2, found, ndf = best
+    a, b, c = np.sqrt(found)
+    return ResolutionFit(float(a), float(b), float(c), chi2, ndf)
+
+
+def linearity(bins: Sequence[ResponseBin]) -> float:
+    """Return the largest deviation of the response of one particle from its mean over bins, relative."""
+    response = np.array([b.response for b in bins])
+    mean = float(response.mean()) if len(response) else 0.0
+    return float(np.abs(response / mean - 1).max()) if mean > 0 else math.nan

@@ -13,6 +13,7 @@ from caloforge.errors import InputError
 from caloforge.physics.correlations import layer_correlation
 from caloforge.physics.distances import wasserstein
 from caloforge.physics.observables import Observables, observe
+from caloforge.physics.trend import Trend
 from caloforge.showers import Showers, particle_name
 
 MIN_SHOWERS = 10
@@ -102,7 +103,7 @@ def _bins(generated: Observables, reference: Observables) -> Iterator[tuple[Part
         fake_features, true_features = _features(fake), _features(true)
         fake_log, true_log = np.log(fake.incidents.energy), np.log(true.incidents.energy)
         for name, values in true_features.items():
-            trend = _trend(true_log, values)
+            trend = Trend(true_log, values)
             true_features[name] = values - trend(true_log)
             fake_features[name] = fake_features[name] - trend(fake_log)
         n_bins = min(max(min(len(fake), len(true)) // _PER_BIN, 1), _MAX_BINS)
@@ -115,27 +116,6 @@ def _bins(generated: Observables, reference: Observables) -> Iterator[tuple[Part
                     (fake[one], {name: values[one] for name, values in fake_features.items()}),
                     (true[two], {name: values[two] for name, values in true_features.items()}),
                 )
-
-
-class _Trend:
-    """A parabola in log energy per column, fitted to the reference."""
-
-    def __init__(self, log_energy: Floats, values: Floats) -> None:
-        self.centre = float(log_energy.mean())
-        self.scale = float(log_energy.std()) or 1.0
-        self.order = 2 if float(log_energy.std()) > 1e-3 else 0
-        self.coefficients = np.linalg.lstsq(self._basis(log_energy), values, rcond=None)[0]
-
-    def _basis(self, log_energy: Floats) -> Floats:
-        return np.vander((log_energy - self.centre) / self.scale, self.order + 1)
-
-    def __call__(self, log_energy: Floats) -> Floats:
-        result: Floats = self._basis(log_energy) @ self.coefficients
-        return result
-
-
-def _trend(log_energy: NDArray[np.floating], values: Floats) -> _Trend:
-    return _Trend(log_energy.astype(np.float64), values)
 
 
 def _features(o: Observables) -> dict[str, Floats]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 
 from caloforge.physics import Observables, ResponseBin, response_bins
 from caloforge.showers import particle_name
+from caloforge.validation.verdict import WRONG, Z_LIMIT, judge
+
+BIAS_LIMIT, RESOLUTION_LIMIT = 0.01, 0.05
+"""Response bias and relative change of the resolution above which a significant difference is `wrong`."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +72,39 @@ class Bias:
 
     @property
     def verdict(self) -> str:
-        """`good`: within 0.3 % of zero, or 3 errors; `fair`: 1 % or 4 errors; `poor` otherwise."""
-        return _verdict(abs(self.bias), self.bias_error, 0.003, 0.01)
+        """`within floor`: zero within 4 errors; else `visible` up to 1 %, `wrong` above."""
+        return _verdict(self.bias, self.bias_error, BIAS_LIMIT)
 
     @property
     def resolution_verdict(self) -> str:
-        """`good`: within 2 % of 1, or 3 errors; `fair`: 5 % or 4 errors; `poor` otherwise."""
-        return _verdict(abs(self.resolution_ratio - 1), self.resolution_ratio_error, 0.02, 0.05)
+        """`within floor`: 1 within 4 errors; else `visible` up to 5 %, `wrong` above."""
+        return _verdict(self.resolution_ratio - 1, self.resolution_ratio_error, RESOLUTION_LIMIT)
 
 
-def _verdict(value: float, error: float, good: float, fair: float) -> str:
+def _verdict(value: float, error: float, limit: float) -> str:
     if math.isnan(value):
-        return "poor"
-    if value <= max(good, 3 * error):
-        return "good"
-    return "fair" if value <= max(fair, 4 * error) else "poor"
+        return WRONG
+    return judge(abs(value) > Z_LIMIT * error, abs(value) > limit)
+
+
+def mean_bias(bins: Sequence[Bias]) -> tuple[float, float]:
+    """Return the mean response bias over bins, weighted with the inverse squared errors, and its error."""
+    return _mean([(b.bias, b.bias_error) for b in bins])
+
+
+def mean_resolution_ratio(bins: Sequence[Bias]) -> tuple[float, float]:
+    """Return the mean resolution ratio over bins, weighted with the inverse squared errors, and its error."""
+    return _mean([(b.resolution_ratio, b.resolution_ratio_error) for b in bins])
+
+
+def _mean(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    if any(math.isnan(value) for value, _ in values):
+        return math.nan, math.nan
+    weights = [1 / error**2 for _, error in values if error > 0]
+    if not weights:
+        return math.nan, math.nan
+    mean = sum(value / error**2 for value, error in values if error > 0) / sum(weights)
+    return mean, 1 / math.sqrt(sum(weights))
 
 
 def biases(generated: Observables, reference: Observables, edges: NDArray[np.float64]) -> tuple[Bias, ...]:

@@ -1,63 +1,133 @@
-"""Classifier tests: can a trained classifier tell the samples apart?"""
+"""Classifier tests: can a trained classifier tell the samples apart? The protocol for all of them."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caloforge.errors import require
+from caloforge.errors import MissingExtraError, require
 from caloforge.physics import Observables
+from caloforge.progress import Progress
+from caloforge.validation.cells import SparseCells
 from caloforge.validation.features import high_level_features, single_feature_auc
+from caloforge.validation.inputs import Sample
+from caloforge.validation.verdict import NOT_TESTED, judge
 
 MIN_SHOWERS = 400
 """Fewest showers of either sample for a classifier to say something."""
 
-FOLDS = 3
+FEW_SHOWERS = 4000
+"""Fewer showers than these of either sample leave a classifier too weak to see what the eye sees."""
+
+MAX_SHOWERS = 50_000
+"""More showers of either sample are not used."""
+
+AUC_LIMIT = 0.62
+"""AUC above which samples that are told apart are `wrong`."""
+
 _N_TOP = 12
 
 Features = NDArray[np.float32]
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Showers of two samples to tell apart, shuffled, and cut into three parts.
+
+    Attributes:
+        features: High-level features, (n, n_features); the last two are log10 of the incident energy in MeV
+            and the PDG id.
+        cells: The cells of the same showers, or None for classifiers that do not see them.
+        truth: 1 for the first sample and 0 for the second, (n,).
+        train: Showers to train on (60 %).
+        choose: Showers to choose the best epoch on, and to calibrate (20 %).
+        test: Showers that decide (20 %).
+    """
+
+    features: Features
+    cells: SparseCells | None
+    truth: NDArray[np.int64]
+    train: Indices
+    choose: Indices
+    test: Indices
+
+
+class Learner(Protocol):
+    """A kind of classifier."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def features(self) -> str:
+        """What it sees: `high-level` or `cells`."""
+        ...
+
+    @property
+    def on_cells(self) -> bool:
+        """Whether it needs the cells."""
+        ...
+
+    def scores(self, task: Task, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Train, and return scores of `task.choose` and `task.test`: higher for the first sample."""
+        ...
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """The area under the ROC curve of one classifier, by cross-validation, and its floor.
+    """How well one classifier tells the samples apart, and its floor.
 
     Attributes:
-        name: `boosted trees` or `MLP`.
-        features: What it sees.
-        showers: Showers of either sample that it was trained and tested on.
-        auc: Mean over folds of the AUC on showers not trained on; 0.5 is perfect.
-        error: Its statistical error (Hanley and McNeil, Radiology 143 (1982) 29), or the spread of the folds
-            over sqrt(folds) if larger.
+        key: Name in `metrics.json` and in `--require`.
+        name: `boosted trees`, `MLP` or `3D ResNet`.
+        features: What it sees: `high-level` or `cells`.
+        showers: Showers of either sample that were used.
+        auc: Mean over seeds of the AUC on showers not trained on; 0.5 is perfect.
+        error: Its statistical error (Hanley and McNeil, Radiology 143 (1982) 29), or the spread of the seeds
+            if larger.
         floor: The same between two random halves of the reference.
         floor_error: Its error.
+        jsd: Jensen-Shannon divergence of the samples as the calibrated classifier sees it, 0 to 1.
+        jsd_error: Standard deviation over seeds.
+        jsd_floor: The same between two random halves of the reference.
+        seeds: AUC of every seed: other splits, other initial weights.
+        seconds: Wall time of all trainings, the floor's included.
         skipped: Why there is no result, if there is none; the numbers are nan then.
+        warning: Why the result means little, if so.
     """
 
+    key: str
     name: str
     features: str
     showers: int
-    auc: float
-    error: float
-    floor: float
-    floor_error: float
+    auc: float = math.nan
+    error: float = math.nan
+    floor: float = math.nan
+    floor_error: float = math.nan
+    jsd: float = math.nan
+    jsd_error: float = math.nan
+    jsd_floor: float = math.nan
+    seeds: tuple[float, ...] = ()
+    seconds: float = 0.0
     skipped: str = ""
+    warning: str = ""
 
     @property
     def verdict(self) -> str:
-        """`good` up to 0.53 or at the floor, `fair` up to 0.62, `poor` above; `skipped` without a result."""
+        """`within floor` up to 3 errors above it, `visible` up to 0.62, `wrong` above."""
         if self.skipped:
-            return "skipped"
-        at_floor = self.auc < max(self.floor, 0.5) + 2 * math.hypot(self.error, self.floor_error)
-        if at_floor or self.auc <= 0.53:
-            return "good"
-        return "fair" if self.auc <= 0.62 else "poor"
+            return NOT_TESTED
+        z = (self.auc - max(self.floor, 0.5)) / max(math.hypot(self.error, self.floor_error), 1e-9)
+        return judge(z > 3, self.auc > AUC_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -68,103 +138,156 @@ class TellTale:
     auc: float
 
 
-def boosted_trees(seed: int) -> Any:
-    """Make the boosted-tree classifier (scikit-learn's histogram gradient boosting).
-
-    It does not stop early: where samples differ little, a validation loss says stop long before the AUC does.
-    """
-    ensemble = require("sklearn.ensemble", "report")
-    return ensemble.HistGradientBoostingClassifier(
-        max_iter=300,
-        learning_rate=0.05,
-        max_leaf_nodes=15,
-        l2_regularization=1.0,
-        early_stopping=False,
-        random_state=seed,
-    )
-
-
-def mlp(seed: int) -> Any:
-    """Make the multi-layer perceptron on features brought to normal distributions."""
-    network = require("sklearn.neural_network", "report")
-    preprocessing = require("sklearn.preprocessing", "report")
-    pipeline = require("sklearn.pipeline", "report")
-    return pipeline.make_pipeline(
-        preprocessing.StandardScaler(),
-        network.MLPClassifier(
-            (128, 128),
-            alpha=1e-3,
-            batch_size=256,
-            max_iter=40,
-            early_stopping=True,
-            n_iter_no_change=5,
-            random_state=seed,
-        ),
-    )
-
-
 def classify(
-    name: str,
-    make: Callable[[int], Any],
-    generated: Observables,
-    reference: Observables,
-    seed: int,
+    key: str,
+    learner: Learner,
+    generated: Sample,
+    reference: Sample,
+    seeds: Sequence[int],
+    shown: Progress | None = None,
 ) -> Classifier:
-    """Train and test a classifier on high-level features, and on halves of the reference for the floor.
+    """Train and test a classifier on both samples, and on halves of the reference for the floor.
+
+    As many showers of either sample are used as the smaller has, thresholds are applied to both, and both are
+    shuffled alike.
 
     Args:
-        name: Of the classifier.
-        make: Makes an untrained scikit-learn classifier from a seed.
+        key: Name of the result.
+        learner: The kind of classifier.
         generated: One sample.
-        reference: The other; as many showers of either are used as the smaller has.
-        seed: Of the choice of showers, the folds and the classifier.
+        reference: The other.
+        seeds: One training each; the floor is trained once per seed too.
+        shown: Told of every training that is done.
     """
-    n = min(len(generated), len(reference))
-    nan = math.nan
+    sizes = [len(s.cells) if learner.on_cells else len(s) for s in (generated, reference)]
+    n = min(*sizes, MAX_SHOWERS)
     if n < MIN_SHOWERS:
         reason = (
             f"{n} showers are too few for a classifier; at least {MIN_SHOWERS} of either sample are needed"
         )
-        return Classifier(name, "high-level", n, nan, nan, nan, nan, reason)
-    rng = np.random.default_rng((seed, 1))
-    fake, _ = high_level_features(generated)
-    true, _ = high_level_features(reference)
-    auc, error = _cross_validated(make, _choose(fake, n, rng), _choose(true, n, rng), seed)
-    mixed = true[rng.permutation(len(true))]
-    half = len(true) // 2
-    floor, floor_error = _cross_validated(make, mixed[:half], mixed[half : 2 * half], seed)
-    return Classifier(name, "high-level", n, auc, error, floor, floor_error)
+        return Classifier(key, learner.name, learner.features, n, skipped=reason)
+    began = time.monotonic()
+    values, floors = [], []
+    try:
+        for seed in seeds:
+            rng = np.random.default_rng((seed, 1))
+            chosen = [rng.permutation(size)[:n] for size in sizes]
+            values.append(_one(learner, (generated, reference), chosen, rng, seed))
+            if shown:
+                shown.advance()
+            mixed = rng.permutation(sizes[1])[: 2 * n]
+            parts = [mixed[: len(mixed) // 2], mixed[len(mixed) // 2 : 2 * (len(mixed) // 2)]]
+            floors.append(_one(learner, (reference, reference), parts, rng, seed))
+            if shown:
+                shown.advance()
+    except MissingExtraError as missing:
+        return Classifier(key, learner.name, learner.features, n, skipped=str(missing))
+    auc, error, jsd = _summary(values)
+    floor, floor_error, jsd_floor = _summary(floors)
+    return Classifier(
+        key,
+        learner.name,
+        learner.features,
+        n,
+        auc,
+        error,
+        floor,
+        floor_error,
+        jsd,
+        float(np.std([one.jsd for one in values], ddof=1)) if len(values) > 1 else math.nan,
+        jsd_floor,
+        tuple(one.auc for one in values),
+        time.monotonic() - began,
+        warning=f"{n} showers are few: a classifier trained on them overlooks much"
+        if n < FEW_SHOWERS
+        else "",
+    )
 
 
-def tell_tales(generated: Observables, reference: Observables) -> tuple[TellTale, ...]:
-    """Return the features that tell the samples apart best on their own, the best first."""
-    fake, names = high_level_features(generated)
-    true, _ = high_level_features(reference)
-    areas = single_feature_auc(fake, true)
-    return tuple(TellTale(names[i], float(areas[i])) for i in np.argsort(-areas, kind="stable")[:_N_TOP])
+@dataclass(frozen=True)
+class _Result:
+    auc: float
+    error: float
+    jsd: float
 
 
-def _choose(features: Features, n: int, rng: np.random.Generator) -> Features:
-    return features[np.sort(rng.choice(len(features), n, replace=False))]
+def _summary(results: Sequence[_Result]) -> tuple[float, float, float]:
+    areas = [one.auc for one in results]
+    spread = float(np.std(areas, ddof=1)) if len(areas) > 1 else 0.0
+    error = float(np.mean([one.error for one in results]))
+    return float(np.mean(areas)), max(error, spread), float(np.mean([one.jsd for one in results]))
 
 
-def _cross_validated(
-    make: Callable[[int], Any], fake: Features, true: Features, seed: int
-) -> tuple[float, float]:
-    selection = require("sklearn.model_selection", "report")
-    metrics = require("sklearn.metrics", "report")
-    x = np.concatenate([fake, true])
-    y = np.concatenate([np.ones(len(fake), dtype=int), np.zeros(len(true), dtype=int)])
-    areas = []
-    for train, test in selection.StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
-        model = make(seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an MLP that stops at its last epoch is no concern of the user
-            model.fit(x[train], y[train])
-        areas.append(metrics.roc_auc_score(y[test], model.predict_proba(x[test])[:, 1]))
-    auc = float(np.mean(areas))
-    spread = float(np.std(areas, ddof=1)) / math.sqrt(FOLDS)
-    return auc, max(auc_error(auc, len(fake), len(true)), spread)
+def _one(
+    learner: Learner,
+    samples: tuple[Sample, Sample],
+    chosen: Sequence[Indices],
+    rng: np.random.Generator,
+    seed: int,
+) -> _Result:
+    task = make_task(samples, chosen, rng, learner.on_cells)
+    choose, test = learner.scores(task, seed)
+    truth = task.truth[task.test]
+    auc = area(test[truth == 1], test[truth == 0])
+    error = auc_error(auc, int(truth.sum()), int((1 - truth).sum()))
+    return _Result(auc, error, divergence(choose, task.truth[task.choose], test, truth))
+
+
+def make_task(
+    samples: tuple[Sample, Sample], chosen: Sequence[Indices], rng: np.random.Generator, on_cells: bool
+) -> Task:
+    """Put showers of two samples together, shuffled, 60 % to train, 20 % to choose, 20 % to test."""
+    features = np.concatenate(
+        [high_level_features(s.observables[rows])[0] for s, rows in zip(samples, chosen, strict=True)]
+    )
+    cells = None
+    if on_cells:
+        cells = SparseCells.concatenate([s.cells[rows] for s, rows in zip(samples, chosen, strict=True)])
+    truth = np.concatenate([np.ones(len(chosen[0]), np.int64), np.zeros(len(chosen[1]), np.int64)])
+    parts: list[list[Indices]] = [[], [], []]
+    for kind in (1, 0):
+        own = rng.permutation(np.flatnonzero(truth == kind))
+        cuts = [int(0.6 * len(own)), int(0.8 * len(own))]
+        for part, rows in zip(parts, np.split(own, cuts), strict=True):
+            part.append(rows)
+    train, choose, test = (rng.permutation(np.concatenate(part)) for part in parts)
+    return Task(features, cells, truth, train, choose, test)
+
+
+def area(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """Return the area under the ROC curve: how often a score of the first sample is the larger.
+
+    >>> area(np.array([1.0, 2.0]), np.array([0.0, 1.0]))
+    0.875
+    """
+    ordered = np.sort(second)
+    below = np.searchsorted(ordered, first, side="left") + np.searchsorted(ordered, first, side="right")
+    return float(below.sum(dtype=np.float64)) / (2 * len(first) * len(second))
+
+
+def divergence(
+    choose: NDArray[np.floating],
+    choose_truth: NDArray[np.integer],
+    test: NDArray[np.floating],
+    test_truth: NDArray[np.integer],
+) -> float:
+    """Return the Jensen-Shannon divergence that a classifier sees, 0 (equal) to 1 (disjoint).
+
+    Scores are turned into probabilities by an isotonic fit on one part of the showers; with those of the test
+    part, 1 - (binary cross-entropy) / ln 2 is the divergence in bits (CaloChallenge, arXiv:2410.21611), a
+    lower limit of the true one, so negative fluctuations are set to 0.
+
+    Args:
+        choose: Scores to calibrate with, (n,).
+        choose_truth: Their samples, 1 or 0.
+        test: Scores that decide, (m,).
+        test_truth: Their samples.
+    """
+    isotonic = require("sklearn.isotonic", "report")
+    fit = isotonic.IsotonicRegression(out_of_bounds="clip", y_min=1e-3, y_max=1 - 1e-3)
+    p = fit.fit(choose, choose_truth).predict(test)
+    entropy = -np.mean(np.where(test_truth == 1, np.log(p), np.log(1 - p)))
+    return float(np.clip(1 - entropy / math.log(2), 0, 1))
 
 
 def auc_error(auc: float, n: int, m: int) -> float:
@@ -176,3 +299,11 @@ def auc_error(auc: float, n: int, m: int) -> float:
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = auc * (1 - auc) + (n - 1) * (q1 - auc**2) + (m - 1) * (q2 - auc**2)
     return math.sqrt(max(variance, 0.0) / (n * m))
+
+
+def tell_tales(generated: Observables, reference: Observables) -> tuple[TellTale, ...]:
+    """Return the features that tell the samples apart best on their own, the best first."""
+    fake, names = high_level_features(generated)
+    true, _ = high_level_features(reference)
+    areas = single_feature_auc(fake, true)
+    return tuple(TellTale(names[i], float(areas[i])) for i in np.argsort(-areas, kind="stable")[:_N_TOP])

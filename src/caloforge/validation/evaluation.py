@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from caloforge.detectors import Detector
 from caloforge.errors import InputError
-from caloforge.physics import Observables, PhysicsScore, decade_edges, energy_edges, score_parts
-from caloforge.showers import Showers
-from caloforge.validation.bias import Bias, biases
-from caloforge.validation.classifier import (
-    Classifier,
-    TellTale,
-    boosted_trees,
-    classify,
-    mlp,
-    tell_tales,
+from caloforge.physics import (
+    PhysicsScore,
+    ResolutionFit,
+    bin_of,
+    decade_edges,
+    energy_edges,
+    fit_resolution,
+    linearity,
+    score_parts,
 )
-from caloforge.validation.floor import halves_scale, random_halves, resample
+from caloforge.progress import progress
+from caloforge.showers import Showers, particle_name
+from caloforge.units import GeV
+from caloforge.validation.bias import (
+    BIAS_LIMIT,
+    RESOLUTION_LIMIT,
+    Bias,
+    biases,
+    mean_bias,
+    mean_resolution_ratio,
+)
+from caloforge.validation.classifier import Classifier, TellTale, classify, tell_tales
+from caloforge.validation.findings import Finding, findings
+from caloforge.validation.floor import resample
+from caloforge.validation.histograms import Histogram
 from caloforge.validation.inputs import Sample, check_pair, read_sample
-from caloforge.validation.metrics import QUANTITIES, Histogram, Separation, compare
+from caloforge.validation.integrity import Check, checks
+from caloforge.validation.levels import LEVELS, Level
+from caloforge.validation.metrics import Comparison, compare
+from caloforge.validation.originality import diversity, memorisation
+from caloforge.validation.quantities import QUANTITIES
+from caloforge.validation.scores import (
+    Score,
+    correlation_score,
+    feature_scores,
+    original_score,
+    physics_score_floor,
+    skipped,
+)
+from caloforge.validation.verdict import worst
 
-_SCORE_SPLITS = 5
+MIN_SELECTED = 200
+"""Fewest showers of either sample for a particle or a range of energy to be compared on its own."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Resolution fit and linearity of one particle, both samples.
+
+    Attributes:
+        particle: Name of the particle.
+        generated: Fit of the generated sample, or None with fewer than three bins.
+        reference: Likewise of the reference.
+        generated_linearity: Largest relative deviation of the response from its mean over energy.
+        reference_linearity: Likewise of the reference.
+    """
+
+    particle: str
+    generated: ResolutionFit | None
+    reference: ResolutionFit | None
+    generated_linearity: float
+    reference_linearity: float
 
 
 @dataclass(frozen=True)
@@ -35,13 +83,18 @@ class Evaluation:
     Attributes:
         generated: The sample that is judged.
         reference: Showers of Geant4.
+        training: The showers that the model was trained on, if they were given.
         seed: Of everything random in the comparison.
-        separations: Separation power of every observable.
-        histograms: What they were computed from, for the figures.
+        level: `fast`, `default` or `full`.
+        comparisons: Every observable, for all showers, per particle and in ranges of energy.
+        histograms: Of all showers, for the figures.
         classifiers: Classifier tests.
         tell_tales: The features that tell the samples apart best on their own.
         bins: Response bias and resolution ratio in bins of energy (steps 1, 2, 5).
         decades: The same per decade of energy.
+        fits: Resolution against energy, per particle.
+        scores: Numbers for the whole of the samples: FPD, KPD, coverage, correlations, diversity, ...
+        checks: Copies, empty showers, rounding, threshold.
         score: The physics score and its parts.
         score_floor: The physics score between two reference samples of these sizes.
         score_floor_error: Its standard deviation.
@@ -49,13 +102,18 @@ class Evaluation:
 
     generated: Sample
     reference: Sample
+    training: Sample | None
     seed: int
-    separations: tuple[Separation, ...]
+    level: str
+    comparisons: tuple[Comparison, ...]
     histograms: tuple[Histogram, ...]
     classifiers: tuple[Classifier, ...]
     tell_tales: tuple[TellTale, ...]
     bins: tuple[Bias, ...]
     decades: tuple[Bias, ...]
+    fits: tuple[Fit, ...]
+    scores: tuple[Score, ...]
+    checks: tuple[Check, ...]
     score: PhysicsScore
     score_floor: float
     score_floor_error: float
@@ -66,23 +124,39 @@ class Evaluation:
         return self.reference.observables.detector
 
     @property
+    def separations(self) -> tuple[Comparison, ...]:
+        """The comparisons of all showers."""
+        return tuple(c for c in self.comparisons if c.selection == "all")
+
+    @property
+    def selections(self) -> tuple[str, ...]:
+        """What showers were compared: `all`, particles, ranges of energy."""
+        return tuple(dict.fromkeys(c.selection for c in self.comparisons))
+
+    @property
     def verdicts(self) -> dict[str, str]:
-        """The verdict by check: every separation and classifier, the worst bin of response and resolution."""
-        found = {f"separation: {s.observable}": s.verdict for s in self.separations}
-        found |= {f"AUC: {c.name}": c.verdict for c in self.classifiers if not c.skipped}
+        """The verdict by check; of an observable, the worst of all selections."""
+        found: dict[str, str] = {}
+        for c in self.comparisons:
+            name = f"observable: {c.observable}"
+            found[name] = worst([found.get(name, c.verdict), c.verdict])
+        found |= {f"AUC: {c.name}, {c.features}": c.verdict for c in self.classifiers if not c.skipped}
+        found |= {s.name: s.verdict for s in self.scores if not s.skipped}
+        found |= {c.name: c.verdict for c in self.checks}
         if self.bins:
-            found["response bias"] = _worst([b.verdict for b in self.bins])
-            found["resolution"] = _worst([b.resolution_verdict for b in self.bins])
+            found["response bias"] = worst(b.verdict for b in self.bins)
+            found["resolution"] = worst(b.resolution_verdict for b in self.bins)
         return found
 
     @property
     def verdict(self) -> str:
-        """The worst of all verdicts: `good`, `fair` or `poor`."""
-        return _worst(list(self.verdicts.values()))
+        """The worst of all verdicts: `within floor`, `visible` or `wrong`."""
+        return worst(self.verdicts.values())
 
-
-def _worst(verdicts: list[str]) -> str:
-    return max(verdicts, key=("good", "fair", "poor").index)
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is visible or wrong, in words, the most telling first."""
+        return findings(self.comparisons, self.scores, self.checks, self.classifiers)
 
 
 def evaluate(
@@ -90,50 +164,59 @@ def evaluate(
     reference: Showers | Sample | str | Path,
     seed: int = 0,
     *,
+    level: str = "default",
     classifier: bool = True,
-    with_mlp: bool = False,
+    training: Showers | Sample | str | Path | None = None,
     bar: bool = False,
 ) -> Evaluation:
     """Compare generated showers with a reference.
 
     The detector's threshold is applied to both. Everything random (bootstrap samples, halves of the
-    reference, folds) comes from `seed`: the same input gives the same result. Files are read piece by piece.
+    reference, classifiers) comes from `seed`: the same input gives the same result. Files are read piece by
+    piece.
 
     Args:
         generated: Showers to judge, or the path of their file.
         reference: Showers of Geant4, or the path of their file.
         seed: Of everything random.
-        classifier: Train the boosted trees (skipped, with the reason, for samples that are too small).
-        with_mlp: Train a multi-layer perceptron too.
-        bar: Show progress bars while reading files.
+        level: `fast` (seconds), `default` (minutes) or `full` (all classifiers, all seeds).
+        classifier: False leaves all classifiers out.
+        training: The showers that the model was trained on: adds the test of memorisation.
+        bar: Show progress bars.
 
     Raises:
         FileError: If a file cannot be used.
         InputError: If a sample is too small, holds NaN or negative cells, or the two do not compare.
-        MissingExtraError: If scikit-learn is not installed and a classifier is asked for.
+        MissingExtraError: If scikit-learn is not installed.
     """
+    if level not in LEVELS:
+        raise InputError(f"unknown level {level!r}; known are {', '.join(LEVELS)}")
     fake, true = _sample(generated, "generated", bar), _sample(reference, "reference", bar)
+    known = None if training is None else _sample(training, "training", bar)
     check_pair(fake, true)
-    one, two = fake.observables, true.observables
-    resampling = resample(len(one), len(two), np.random.default_rng((seed, 0)))
-    compared = [compare(quantity, one, two, resampling) for quantity in QUANTITIES]
-    tests = []
-    if classifier:
-        tests.append(classify("boosted trees", boosted_trees, one, two, seed))
-    if with_mlp:
-        tests.append(classify("MLP", mlp, one, two, seed))
-    floor, floor_error = _score_floor(two, len(one), np.random.default_rng((seed, 2)))
+    comparisons, histograms = _compare_all(fake, true, seed, bar)
+    # what follows knows no Monte Carlo weights: it gets showers that follow the weighted distribution
+    rng = np.random.default_rng((seed, 3))
+    plain_fake, plain_true = fake.unweighted(rng), true.unweighted(rng)
+    one, two = plain_fake.observables, plain_true.observables
     energies = two.incidents.energy
+    bins = biases(one, two, energy_edges(energies))
+    floor, floor_error = physics_score_floor(one, two, np.random.default_rng((seed, 2)))
     return Evaluation(
         generated=fake,
         reference=true,
+        training=known,
         seed=seed,
-        separations=tuple(separation for separation, _ in compared),
-        histograms=tuple(histogram for _, several in compared for histogram in several),
-        classifiers=tuple(tests),
+        level=level,
+        comparisons=comparisons,
+        histograms=histograms,
+        classifiers=_classifiers(plain_fake, plain_true, LEVELS[level], seed, bar) if classifier else (),
         tell_tales=tell_tales(one, two),
-        bins=biases(one, two, energy_edges(energies)),
+        bins=bins,
         decades=biases(one, two, decade_edges(energies)),
+        fits=_fits(bins),
+        scores=tuple(_scores(plain_fake, plain_true, known, bins, seed)),
+        checks=checks(fake, true),
         score=score_parts(one, two),
         score_floor=floor,
         score_floor_error=floor_error,
@@ -146,12 +229,95 @@ def _sample(source: Showers | Sample | str | Path, name: str, bar: bool) -> Samp
     return read_sample(source, name if isinstance(source, Showers) else str(source), bar=bar)
 
 
-def _score_floor(reference: Observables, n_generated: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Physics score between halves of the reference; it falls with the square root of the sample size."""
-    halves = random_halves(len(reference), _SCORE_SPLITS, rng) > 0
-    try:
-        scores = [score_parts(reference[half], reference[~half]).total for half in halves]
-    except InputError:  # the halves are too small, while the whole sample may do
-        return math.nan, math.nan
-    scale = math.sqrt(halves_scale(n_generated, len(reference)))
-    return float(np.mean(scores)) * scale, float(np.std(scores, ddof=1)) * scale
+def _compare_all(
+    fake: Sample, true: Sample, seed: int, bar: bool
+) -> tuple[tuple[Comparison, ...], tuple[Histogram, ...]]:
+    comparisons: list[Comparison] = []
+    histograms: list[Histogram] = []
+    chosen = list(_selections(fake, true))
+    with progress("observables", len(chosen) * len(QUANTITIES), "comparisons", enabled=bar) as shown:
+        for number, (selection, rows) in enumerate(chosen):
+            one, two = (s.select(r) for s, r in zip((fake, true), rows, strict=True))
+            rng = np.random.default_rng((seed, 0, number))
+            resampling = resample(len(one), len(two), rng, one.weights, two.weights)
+            for quantity in QUANTITIES:
+                comparison, several = compare(
+                    quantity, one.observables, two.observables, resampling, selection
+                )
+                comparisons.append(comparison)
+                if number == 0:
+                    histograms += several
+                shown.advance()
+    return tuple(comparisons), tuple(histograms)
+
+
+def _selections(
+    fake: Sample, true: Sample
+) -> Iterator[tuple[str, tuple[NDArray[np.intp], NDArray[np.intp]]]]:
+    """All showers, then each particle and each decade of energy, if there are several."""
+    samples = (fake, true)
+    yield "all", (np.arange(len(fake)), np.arange(len(true)))
+    pdgs = np.unique(true.observables.incidents.pdg)
+    masks = [
+        (particle_name(int(pdg)), [s.observables.incidents.pdg == pdg for s in samples])
+        for pdg in (pdgs if len(pdgs) > 1 else [])
+    ]
+    edges = decade_edges(true.observables.incidents.energy)
+    index = [bin_of(s.observables.incidents.energy, edges) for s in samples]
+    for number in range(len(edges) - 1 if len(edges) > 2 else 0):
+        low, high = edges[number] / GeV, edges[number + 1] / GeV
+        masks.append((f"{low:g} to {high:g} GeV", [i == number for i in index]))
+    for name, (one, two) in masks:
+        rows = np.flatnonzero(one), np.flatnonzero(two)
+        if min(map(len, rows)) >= MIN_SELECTED:
+            yield name, rows
+
+
+def _classifiers(fake: Sample, true: Sample, level: Level, seed: int, bar: bool) -> tuple[Classifier, ...]:
+    found = []
+    total = sum(2 * n_seeds for _, _, n_seeds in level.classifiers)
+    with progress("classifiers", total, "trainings", enabled=bar) as shown:
+        for key, learner, n_seeds in level.classifiers:
+            shown.note(f"{learner.name}, {learner.features}")
+            seeds = [seed + 1000 * number for number in range(n_seeds)]
+            found.append(classify(key, learner, fake, true, seeds, shown))
+    return tuple(found)
+
+
+def _fits(bins: Sequence[Bias]) -> tuple[Fit, ...]:
+    found = []
+    for pdg in dict.fromkeys(b.reference.pdg for b in bins):
+        own = [b for b in bins if b.reference.pdg == pdg]
+        one, two = [b.generated for b in own], [b.reference for b in own]
+        found.append(
+            Fit(particle_name(pdg), fit_resolution(one), fit_resolution(two), linearity(one), linearity(two))
+        )
+    return tuple(found)
+
+
+def _scores(
+    fake: Sample, true: Sample, training: Sample | None, bins: Sequence[Bias], seed: int
+) -> Iterator[Score]:
+    one, two = fake.observables, true.observables
+    for key, name, (value, error), middle, limit in (
+        ("response_bias_mean", "response bias, mean over energies", mean_bias(bins), 0.0, BIAS_LIMIT),
+        (
+            "resolution_ratio_mean",
+            "resolution ratio, mean over energies",
+            mean_resolution_ratio(bins),
+            1.0,
+            RESOLUTION_LIMIT,
+        ),
+    ):
+        if bins and not math.isnan(value):
+            yield Score(key, name, value, error, middle, 0.0, limit, two_sided=True)
+        else:
+            yield skipped(key, name, "no bin of energy has enough showers that are not empty")
+    yield correlation_score(one, two, np.random.default_rng((seed, 4)))
+    yield original_score(one, two, np.random.default_rng((seed, 5)))
+    yield from feature_scores(one, two, np.random.default_rng((seed, 6)))
+    yield from diversity(fake, true, np.random.default_rng((seed, 7)))
+    if training is not None:
+        yield memorisation(fake, true, training, np.random.default_rng((seed, 8)))
+    else:
+        yield skipped("memorised", "memorisation", "give the showers of the training with --training")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BytesIO
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,51 +11,13 @@ from numpy.typing import NDArray
 
 from caloforge.errors import require
 from caloforge.physics import layer_correlation
-from caloforge.showers import Showers, particle_name
+from caloforge.showers import particle_name
 from caloforge.units import GeV
-from caloforge.validation.bias import Bias
+from caloforge.validation.bias import BIAS_LIMIT, RESOLUTION_LIMIT, Bias
 from caloforge.validation.evaluation import Evaluation
-from caloforge.validation.metrics import Histogram
-
-REFERENCE = "#c8ccd2"
-BAND = "#6b7280"
-MODELS = ("#c8102e", "#0b6fb8", "#2e8b57", "#8e44ad")
-"""Colours of the reference's fill and band, and of the models."""
-
-_STYLE: Any = {
-    "font.family": "serif",
-    "font.serif": ["STIXGeneral", "DejaVu Serif"],
-    "mathtext.fontset": "stix",
-    "font.size": 11,
-    "axes.linewidth": 0.8,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "xtick.minor.visible": True,
-    "ytick.minor.visible": True,
-    "legend.frameon": False,
-    "legend.fontsize": 10,
-    "figure.dpi": 110,
-    "savefig.dpi": 140,
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture for the report.
-
-    Attributes:
-        name: Short, for anchors and file names.
-        title: Heading.
-        caption: What it shows, in a sentence or two.
-        png: The picture.
-    """
-
-    name: str
-    title: str
-    caption: str
-    png: bytes
+from caloforge.validation.floor import effective_number
+from caloforge.validation.histograms import Histogram
+from caloforge.validation.plotting import BAND, MODELS, REFERENCE, Figure, band, png, ratio_panels, style
 
 
 def figures(evaluation: Evaluation) -> tuple[Figure, ...]:
@@ -67,65 +27,43 @@ def figures(evaluation: Evaluation) -> tuple[Figure, ...]:
         MissingExtraError: If matplotlib is not installed.
     """
     require("matplotlib", "report").use("Agg")
-    with _style():
-        return tuple(make(evaluation) for make in _FIGURES)
+    with style():
+        return tuple(figure for make in _FIGURES if (figure := make(evaluation)) is not None)
 
 
-@contextmanager
-def _style() -> Iterator[None]:
-    import matplotlib
+def _draw(
+    top: Any, ratio: Any, histogram: Histogram, floor: float, log_x: bool = False, log_y: bool = False
+) -> None:
+    """Draw both samples, and their ratio with the band that two samples of Geant4 of these sizes fill.
 
-    with matplotlib.rc_context(_STYLE):
-        yield
-
-
-def _png(figure: Any) -> bytes:
-    import matplotlib.pyplot as plt
-
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
-    plt.close(figure)
-    return buffer.getvalue()
-
-
-def _panels(
-    n: int, columns: int, size: tuple[float, float] = (3.9, 3.7)
-) -> tuple[Any, list[tuple[Any, Any]]]:
-    """Make n panels, each with a ratio panel below."""
-    import matplotlib.pyplot as plt
-
-    rows = -(-n // columns)
-    figure = plt.figure(figsize=(columns * size[0], rows * size[1]))
-    outer = figure.add_gridspec(rows, columns, hspace=0.28, wspace=0.3)
-    pairs = []
-    for index in range(n):
-        inner = outer[index].subgridspec(2, 1, height_ratios=[3, 1], hspace=0.06)
-        top = figure.add_subplot(inner[0])
-        ratio = figure.add_subplot(inner[1], sharex=top)
-        top.tick_params(labelbottom=False)
-        ratio.set_ylabel("ratio", fontsize=9)
-        pairs.append((top, ratio))
-    return figure, pairs
-
-
-def _draw(top: Any, ratio: Any, histogram: Histogram, log_x: bool = False, log_y: bool = False) -> None:
+    Args:
+        top: Upper panel.
+        ratio: Lower panel.
+        histogram: What to draw.
+        floor: Error of the ratio of two reference samples over the error of the reference.
+        log_x: Logarithmic axis.
+        log_y: Likewise.
+    """
     h = histogram
     edges = h.edges
     top.stairs(h.reference, edges, fill=True, color=REFERENCE, label="Geant4")
-    _band(top, edges, h.reference - h.reference_error, h.reference + h.reference_error)
+    band(top, edges, h.reference - h.reference_error, h.reference + h.reference_error)
     top.stairs(h.generated, edges, color=MODELS[0], linewidth=1.3, label="model")
     filled = h.reference > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(filled, h.reference_error / h.reference, np.nan)
         value = np.where(filled, h.generated / h.reference, np.nan)
         error = np.where(filled, h.generated_error / h.reference, np.nan)
-    _band(ratio, edges, 1 - relative, 1 + relative)
+    band(ratio, edges, 1 - floor * relative, 1 + floor * relative)
     centres = np.sqrt(edges[1:] * edges[:-1]) if log_x else (edges[1:] + edges[:-1]) / 2
     ratio.axhline(1, color="black", linewidth=0.6)
     ratio.errorbar(centres, value, error, fmt=".", color=MODELS[0], markersize=3, linewidth=0.8)
     half = _ratio_reach(value[relative < 0.3])
     ratio.set_ylim(1 - half, 1 + half)
     ratio.set_yticks([1 - half / 2, 1, 1 + half / 2])
+    shown = np.flatnonzero(h.reference + h.generated)
+    if len(shown):
+        top.set_xlim(edges[shown[0]], edges[shown[-1] + 1])
     if log_x:
         top.set_xscale("log")
     if log_y:
@@ -137,59 +75,105 @@ def _draw(top: Any, ratio: Any, histogram: Histogram, log_x: bool = False, log_y
         top.set_ylim(0, max(h.reference.max(), h.generated.max(), 1e-12) * 1.25)
 
 
-def _band(axes: Any, edges: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
-    axes.stairs(
-        np.nan_to_num(high, nan=1.0),
-        edges,
-        baseline=np.nan_to_num(low, nan=1.0),
-        fill=True,
-        facecolor="none",
-        edgecolor=BAND,
-        hatch="//////",
-        linewidth=0,
-    )
-
-
 def _ratio_reach(values: NDArray[np.float64]) -> float:
     values = values[np.isfinite(values)]
     largest = float(np.quantile(np.abs(values - 1), 0.95)) if len(values) else 0.3
     return next((step for step in (0.04, 0.1, 0.2, 0.4) if largest < 0.8 * step), 0.8)
 
 
+def _floor(evaluation: Evaluation) -> float:
+    one, two = (effective_number(s.weights) for s in (evaluation.generated, evaluation.reference))
+    return math.sqrt(1 + two / one)
+
+
 def _by_name(evaluation: Evaluation, name: str) -> list[Histogram]:
     return [h for h in evaluation.histograms if h.quantity.name == name]
 
 
-def _value(evaluation: Evaluation, name: str) -> str:
+def _value(evaluation: Evaluation, name: str, column: int | None = None) -> str:
     s = next(s for s in evaluation.separations if s.observable == name)
+    if column is not None:
+        return f"$S$ = {s.per_column[column]:.2g}"
     return f"$S$ = {s.value:.2g}, floor {s.floor:.2g} $\\pm$ {s.floor_error:.1g}"
 
 
-def _observables(evaluation: Evaluation) -> Figure:
-    names = ("response", "depth", "length", "width", "hits", "maximum cell")
-    figure, panels = _panels(len(names), 3)
-    for (top, ratio), name in zip(panels, names, strict=True):
-        histogram = _by_name(evaluation, name)[0]
-        _draw(top, ratio, histogram)
+def _grid(evaluation: Evaluation, names: Sequence[str], per_row: int = 3) -> Any:
+    """Draw observables of single showers, or single columns of observables of several: `name#column`."""
+    figure, panels = ratio_panels(len(names), per_row)
+    for (top, ratio), full_name in zip(panels, names, strict=True):
+        name, _, column = full_name.partition("#")
+        histogram = _by_name(evaluation, name)[int(column or 0)]
+        _draw(top, ratio, histogram, _floor(evaluation))
         top.set_ylabel("fraction of showers")
         ratio.set_xlabel(histogram.quantity.label)
-        top.set_title(_value(evaluation, name), fontsize=9)
-    panels[0][0].legend(loc="upper left")
+        title = _value(evaluation, name, int(column) if column else None)
+        if column:
+            title = f"{name}, {histogram.quantity.column_name(int(column))}: {title}"
+        top.set_title(title, fontsize=9)
+    panels[0][0].legend(loc="best")
+    return figure
+
+
+_BAND = "the hatched band is the statistical error of Geant4; in the ratio, what two samples of Geant4 show."
+
+
+def _observables(evaluation: Evaluation) -> Figure:
+    names = ("response", "hits", "maximum cell", "depth", "length", "width")
     return Figure(
         "observables",
         "Observables of single showers",
-        "All energies and particles together. The first and last bin hold the underflow and overflow; the "
-        "hatched band is the statistical error of Geant4.",
-        _png(figure),
+        "All energies and particles together. The first and last bin hold the underflow and overflow; "
+        + _BAND,
+        png(_grid(evaluation, names)),
+    )
+
+
+def _development(evaluation: Evaluation) -> Figure:
+    names = ("start layer", "maximum layer", "shower maximum")
+    radii = ("containment 68 %", "containment 90 %", "containment 95 %")
+    return Figure(
+        "development",
+        "Shower development and containment",
+        "Start of the shower, layer of its maximum and share of the energy there; radii around the axis that "
+        "hold 68, 90 and 95 % of the visible energy; " + _BAND,
+        png(_grid(evaluation, names + radii)),
+    )
+
+
+def _moments(evaluation: Evaluation) -> Figure:
+    moments = [f"moment {order} {axis}" for order in (1, 2) for axis in "xyz"]
+    asymmetries = ["asymmetry x", "asymmetry y", "asymmetry xy"]
+    return Figure(
+        "moments",
+        "Moments and asymmetries",
+        "Energy-weighted mean and standard deviation along each axis, and how much single showers break the "
+        "symmetries of the detector; " + _BAND,
+        png(_grid(evaluation, moments + asymmetries)),
+    )
+
+
+def _two_point(evaluation: Evaluation) -> Figure:
+    names = [
+        f"{name}#{column}"
+        for name in ("neighbours", "next neighbours", "hit neighbours")
+        for column in (0, 2)
+    ]
+    hottest = ["hottest cells#1", "hottest cells#4", "hottest radii#1"]
+    return Figure(
+        "two-point",
+        "Neighbouring cells and hottest cells",
+        "Two-point functions along the axis (the same cell in the next layer) and across; energy and radius "
+        "of the hottest cells; " + _BAND,
+        png(_grid(evaluation, names + hottest)),
     )
 
 
 def _profiles(evaluation: Evaluation) -> Figure:
     names = ("longitudinal profile", "radial profile", "lateral profile x", "lateral profile y")
-    figure, panels = _panels(len(names), 2, (5.2, 3.9))
+    figure, panels = ratio_panels(len(names), 2, (5.2, 3.9))
     for (top, ratio), name in zip(panels, names, strict=True):
         histogram = _by_name(evaluation, name)[0]
-        _draw(top, ratio, histogram, log_y=name != "longitudinal profile")
+        _draw(top, ratio, histogram, _floor(evaluation), log_y=name != "longitudinal profile")
         top.set_ylabel("energy per shower [MeV]")
         ratio.set_xlabel(histogram.quantity.label)
         top.set_title(_value(evaluation, name), fontsize=9)
@@ -198,12 +182,12 @@ def _profiles(evaluation: Evaluation) -> Figure:
         "profiles",
         "Shower profiles",
         "Mean energy per shower along the axis (by layer), by distance from the axis, and across in x and y.",
-        _png(figure),
+        png(figure),
     )
 
 
 def _spectrum(evaluation: Evaluation) -> Figure:
-    figure, panels = _panels(1, 1, (6.4, 4.6))
+    figure, panels = ratio_panels(1, 1, (6.4, 4.6))
     top, ratio = panels[0]
     histogram = _by_name(evaluation, "cell spectrum")[0]
     filled = np.flatnonzero(histogram.reference + histogram.generated)
@@ -217,7 +201,7 @@ def _spectrum(evaluation: Evaluation) -> Figure:
             for part in ("generated", "reference", "generated_error", "reference_error")
         ),
     )
-    _draw(top, ratio, shown, log_x=True, log_y=True)
+    _draw(top, ratio, shown, _floor(evaluation), log_x=True, log_y=True)
     top.set_ylabel("cells per shower and bin")
     ratio.set_xlabel("cell energy [MeV]")
     top.set_title(_value(evaluation, "cell spectrum"), fontsize=9)
@@ -226,26 +210,26 @@ def _spectrum(evaluation: Evaluation) -> Figure:
         "spectrum",
         "Cell energies",
         f"Spectrum of the energies of cells above {1e3 * evaluation.detector.threshold:g} keV.",
-        _png(figure),
+        png(figure),
     )
 
 
 def _layers(evaluation: Evaluation) -> Figure:
-    several = _by_name(evaluation, "layer energies")
+    several = _by_name(evaluation, "layer fractions")
     chosen = np.unique(np.linspace(0, len(several) - 1, min(6, len(several))).round().astype(int))
-    figure, panels = _panels(len(chosen), 3)
-    separation = next(s for s in evaluation.separations if s.observable == "layer energies")
+    figure, panels = ratio_panels(len(chosen), 3)
+    separation = next(s for s in evaluation.separations if s.observable == "layer fractions")
     for (top, ratio), layer in zip(panels, chosen, strict=True):
-        _draw(top, ratio, several[layer])
+        _draw(top, ratio, several[layer], _floor(evaluation))
         top.set_ylabel("fraction of showers")
-        ratio.set_xlabel("log10(layer energy / MeV)")
-        top.set_title(f"layer {layer}: $S$ = {separation.per_layer[layer]:.4f}", fontsize=9)
+        ratio.set_xlabel("layer / incident energy")
+        top.set_title(f"layer {layer}: $S$ = {separation.per_column[layer]:.4f}", fontsize=9)
     panels[0][0].legend(loc="upper left")
     return Figure(
         "layers",
         "Layer energies",
-        "Distribution of the energy in some layers; the lowest bin holds the showers that leave nothing.",
-        _png(figure),
+        "Distribution of the energy in some layers over the incident energy; " + _BAND,
+        png(figure),
     )
 
 
@@ -253,27 +237,30 @@ def _per_layer(evaluation: Evaluation) -> Figure:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8.6, 3.4))
-    marks = ("o", "s", "^", "v", "D", "P")
-    chosen = [s for s in evaluation.separations if s.per_layer]
+    marks = ("o", "s", "^", "v", "D", "P", "X")
+    n_layers = len(evaluation.detector.layers)
+    chosen = [s for s in evaluation.separations if s.observable.startswith("layer ")]
     for number, (separation, mark) in enumerate(zip(chosen, marks, strict=False)):
-        values = np.maximum(separation.per_layer, 1e-6)
-        axes.plot(values, mark, color=f"C{number}", markersize=4, label=separation.observable)
+        values = np.maximum(separation.per_column, 1e-6)
+        axes.plot(
+            np.arange(n_layers), values, mark, color=f"C{number}", markersize=4, label=separation.observable
+        )
         axes.axhline(max(separation.floor, 1e-6), color=f"C{number}", linewidth=0.7, linestyle="--")
     axes.set_yscale("log")
     axes.set_xlabel("layer")
     axes.set_ylabel("separation power")
-    axes.legend(ncols=3, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 1.22))
+    axes.legend(ncols=4, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, 1.24))
     return Figure(
         "per-layer",
         "Separation power layer by layer",
         "Dashed: the mean floor of each observable.",
-        _png(figure),
+        png(figure),
     )
 
 
 def _response(evaluation: Evaluation) -> Figure:
     pdgs = sorted({b.reference.pdg for b in evaluation.bins})
-    figure, panels = _panels(2 * len(pdgs), 2, (5.2, 3.9))
+    figure, panels = ratio_panels(2 * len(pdgs), 2, (5.2, 3.9))
     for row, pdg in enumerate(pdgs):
         bins = [b for b in evaluation.bins if b.reference.pdg == pdg]
         top, ratio = panels[2 * row]
@@ -284,7 +271,7 @@ def _response(evaluation: Evaluation) -> Figure:
             [(100 * b.response, 100 * b.response_error) for b in (x.reference for x in bins)],
             [(100 * b.response, 100 * b.response_error) for b in (x.generated for x in bins)],
             [(b.bias + 1, b.bias_error) for b in bins],
-            (0.003, 0.01),
+            (BIAS_LIMIT / 3, BIAS_LIMIT),
         )
         top.set_ylabel("response [%]")
         top.set_title(f"{_latex(pdg)}: response", fontsize=10)
@@ -296,8 +283,13 @@ def _response(evaluation: Evaluation) -> Figure:
             [(100 * b.resolution, 100 * b.resolution_error) for b in (x.reference for x in bins)],
             [(100 * b.resolution, 100 * b.resolution_error) for b in (x.generated for x in bins)],
             [(b.resolution_ratio, b.resolution_ratio_error) for b in bins],
-            (0.02, 0.05),
+            (RESOLUTION_LIMIT / 3, RESOLUTION_LIMIT),
         )
+        fit = next(f for f in evaluation.fits if f.particle == particle_name(pdg))
+        for one, colour in ((fit.reference, BAND), (fit.generated, MODELS[0])):
+            if one is not None:
+                energy = np.geomspace(bins[0].reference.low, bins[-1].reference.high, 100)
+                top.plot(energy / GeV, 100 * one(energy), color=colour, linewidth=0.8, linestyle="--")
         top.set_ylabel(r"resolution $\sigma/\mu$ [%]")
         top.set_title(f"{_latex(pdg)}: resolution", fontsize=10)
     if panels:
@@ -306,8 +298,9 @@ def _response(evaluation: Evaluation) -> Figure:
         "response",
         "Response and resolution against energy",
         "Mean and relative standard deviation of visible / incident energy in bins of incident energy. "
-        "Shaded in the ratio: the aim (dark: 0.3 % and 2 %) and the limit (light: 1 % and 5 %).",
-        _png(figure),
+        "Shaded in the ratio: up to the limit of a wrong result (1 % and 5 %), and a third of it. Dashed: "
+        "the fit a/√E ⊕ b/E ⊕ c.",
+        png(figure),
     )
 
 
@@ -371,51 +364,47 @@ def _correlations(evaluation: Evaluation) -> Figure:
         "correlations",
         "Correlation of the layers",
         "Correlation matrix of the layer energies divided by the incident energy.",
-        _png(figure),
+        png(figure),
     )
 
 
-def _display(evaluation: Evaluation) -> Figure:
+def _classifiers(evaluation: Evaluation) -> Figure | None:
     import matplotlib.pyplot as plt
-    from matplotlib.colors import LogNorm
 
-    pairs = [("Geant4", evaluation.reference.example), ("model", evaluation.generated.example)]
-    shown = [(name, example) for name, example in pairs if example is not None]
-    figure, axes = plt.subplots(len(shown), 2, figsize=(9.5, 3.3 * len(shown)), squeeze=False)
-    views = [_views(example, evaluation.detector.threshold) for _, example in shown]
-    highest = max((float(view.max()) for both in views for view in both), default=1.0)
-    norm = LogNorm(max(evaluation.detector.threshold, 1e-3), max(highest, 1.0))
-    for row, ((name, example), both) in zip(axes, zip(shown, views, strict=True), strict=True):
-        particle = _latex(int(example.incidents.pdg[0]))
-        energy = float(example.incidents.energy[0]) / GeV
-        for panel, view, across in zip(row, both, ("y", "x"), strict=True):
-            image = panel.pcolormesh(np.where(view > 0, view, np.nan).T, norm=norm, cmap="viridis")
-            panel.set_xlabel("layer")
-            panel.set_ylabel(f"cell in {across}")
-            panel.set_title(f"{name}: {particle}, {energy:.1f} GeV", fontsize=10)
-            figure.colorbar(image, ax=panel, label="MeV")
-    figure.tight_layout()
+    tested = [c for c in evaluation.classifiers if not c.skipped]
+    if not tested:
+        return None
+    figure, axes = plt.subplots(figsize=(7.5, 0.9 + 0.55 * len(tested)))
+    for row, c in enumerate(reversed(tested)):
+        axes.barh(row, 2 * c.floor_error, 0.6, c.floor - c.floor_error, color=REFERENCE)
+        axes.plot([c.floor, c.floor], [row - 0.3, row + 0.3], color=BAND, linewidth=1)
+        axes.plot(c.seeds, [row + 0.18] * len(c.seeds), "|", color=MODELS[0], markersize=6, alpha=0.6)
+        axes.errorbar(c.auc, row, xerr=c.error, fmt="o", color=MODELS[0], markersize=5)
+    axes.set_yticks(range(len(tested)), [f"{c.name}, {c.features}" for c in reversed(tested)])
+    axes.axvline(0.5, color="black", linewidth=0.6)
+    axes.tick_params(axis="y", which="minor", left=False, right=False)
+    highest = max(max(c.auc + c.error, c.floor + c.floor_error) for c in tested)
+    axes.set_xlim(min(0.46, *(c.floor - 2 * c.floor_error for c in tested)), max(0.56, highest + 0.02))
+    axes.set_xlabel("area under the ROC curve")
     return Figure(
-        "display",
-        "Event display",
-        "One shower of each sample, the one whose incident energy is closest to 50 GeV, summed over columns "
-        "(left) and over rows (right).",
-        _png(figure),
+        "classifiers",
+        "Classifier tests",
+        "Grey: the floor, the same classifier between two halves of Geant4, with its error. Small bars: "
+        "every seed.",
+        png(figure),
     )
 
 
-def _views(showers: Showers, threshold: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    cells = showers.with_threshold(threshold).energies[0]
-    return cells.sum(axis=2), cells.sum(axis=1)
-
-
-_FIGURES: tuple[Callable[[Evaluation], Figure], ...] = (
-    _display,
+_FIGURES: tuple[Callable[[Evaluation], Figure | None], ...] = (
+    _classifiers,
     _response,
     _observables,
+    _development,
     _profiles,
     _spectrum,
+    _moments,
     _layers,
     _per_layer,
+    _two_point,
     _correlations,
 )

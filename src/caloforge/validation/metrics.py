@@ -1,244 +1,340 @@
-"""Separation powers of observables, with bootstrap errors and the floor."""
+"""Distances between two samples in one observable, with errors, the floor and a verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caloforge.physics import SPECTRUM_EDGES, Observables, profiles, separation_power
-from caloforge.validation.floor import Resampling, halves_scale
-
-N_BINS = 50
-"""Inner bins of an observable of single showers, between the 0.1 % and 99.9 % quantiles of the reference; one
-bin on either side takes what lies beyond."""
-
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """An observable that is compared as a histogram.
-
-    Attributes:
-        name: In tables and in `metrics.json`.
-        label: Axis label with unit.
-        kind: `shower`: one number per shower; `layer`: one per shower and layer, compared layer by layer;
-            `profile`: contents of a histogram per shower, summed over showers.
-        values: (N,), (N, n_layers) or (N, n_bins).
-    """
-
-    name: str
-    label: str
-    kind: Literal["shower", "layer", "profile"]
-    values: Callable[[Observables], Array]
-
-
-def _log(values: Array, lowest: float) -> Array:
-    return np.log10(np.maximum(values.astype(np.float64), lowest))
-
-
-QUANTITIES = (
-    Quantity("response", "visible / incident energy", "shower", lambda o: o.response),
-    Quantity("depth", "mean depth [$X_0$]", "shower", lambda o: o.depth_x0),
-    Quantity("length", "spread of the depth [$X_0$]", "shower", lambda o: o.length_x0),
-    Quantity("width", "mean lateral width [mm]", "shower", lambda o: o.width),
-    Quantity("hits", "cells hit", "shower", lambda o: o.hits),
-    Quantity("maximum cell", "log10(maximum cell / MeV)", "shower", lambda o: _log(o.maximum, 1e-3)),
-    Quantity(
-        "layer energies",
-        "log10(layer energy / MeV)",
-        "layer",
-        lambda o: _log(o.layer_energies, o.threshold / 3 or 1e-3),
-    ),
-    Quantity("layer hits", "cells hit in the layer", "layer", lambda o: o.layer_hits),
-    Quantity("layer centres x", "centre in x [mm]", "layer", lambda o: o.centre_x),
-    Quantity("layer centres y", "centre in y [mm]", "layer", lambda o: o.centre_y),
-    Quantity("layer widths x", "width in x [mm]", "layer", lambda o: o.width_x),
-    Quantity("layer widths y", "width in y [mm]", "layer", lambda o: o.width_y),
-    Quantity("cell spectrum", "cell energy [MeV]", "profile", lambda o: o.spectrum),
-    Quantity("longitudinal profile", "layer", "profile", lambda o: o.layer_energies),
-    Quantity("lateral profile x", "x [mm]", "profile", lambda o: o.columns),
-    Quantity("lateral profile y", "y [mm]", "profile", lambda o: o.rows),
-    Quantity("radial profile", "distance from the axis [mm]", "profile", lambda o: o.rings),
+from caloforge.errors import require
+from caloforge.physics import (
+    DetailedObservables,
+    PooledValues,
+    Trend,
+    chi2_histograms,
+    chi2_means,
+    separation_power,
 )
-"""What is compared, in the order of the report."""
+from caloforge.validation.floor import Resampling, halves_scale
+from caloforge.validation.histograms import Contents, Histogram, bin_edges, paired, profile_edges
+from caloforge.validation.quantities import QUANTITIES, Quantity
+from caloforge.validation.verdict import P_LIMIT, judge
+
+SEPARATION_LIMIT = 0.01
+SHIFT_LIMIT = 0.1
+SPREAD_LIMIT = 0.05
+"""Above these a significant difference is `wrong`, below it is `visible`: separation power above the floor,
+shift in standard deviations, relative change of the spread."""
+
+_MIN_FILLED = 25
+_CHI2_HALVES = 5
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Separation:
-    """The separation power of one observable and its floor.
+class Measure:
+    """A distance with its bootstrap error, and the same between two reference samples of these sizes."""
 
-    Attributes:
-        observable: Name of the observable.
-        value: Separation power, 0 (equal) to 1 (disjoint); for `layer` observables the mean over layers.
-        error: Bootstrap standard deviation over both samples.
-        floor: The same between two reference samples of these sizes (see `floor`).
-        floor_error: Its standard deviation.
-        per_layer: For `layer` observables, the value of every layer.
-    """
-
-    observable: str
     value: float
     error: float
     floor: float
     floor_error: float
-    per_layer: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One observable of both samples.
+
+    Attributes:
+        observable: Name of the observable.
+        selection: Which showers: `all`, a particle, or a range of incident energy.
+        separation: Separation power, 0 (equal) to 1 (disjoint); the mean over columns.
+        wasserstein: Wasserstein-1 distance in standard deviations of the reference at the same incident
+            energy (of profiles: in rms of the profile); the mean over columns.
+        chi2: Chi-square, summed over columns; of profiles, of the mean share of a shower's sum per bin, with
+            the covariance of the bins.
+        ndf: Its degrees of freedom.
+        chi2_floor: Chi-square / ndf between halves of the reference.
+        p_value: Of chi-square; of the worst column, times the number of columns.
+        shift: Mean minus the reference's at the same incident energy, in its standard deviations; of the
+            column where it is most significant.
+        shift_error: Its statistical error.
+        shift_column: That column.
+        spread: Standard deviation divided by the reference's; of single numbers per shower only.
+        spread_error: Its statistical error.
+        p_worst: Smallest p-value of chi-square, shift and spread, times the number of tests.
+        per_column: Separation power of every column.
+    """
+
+    observable: str
+    selection: str
+    separation: Measure
+    wasserstein: Measure
+    chi2: float
+    ndf: int
+    chi2_floor: float
+    p_value: float
+    shift: float
+    shift_error: float
+    shift_column: str
+    spread: float
+    spread_error: float
+    p_worst: float
+    per_column: tuple[float, ...] = field(default=(), repr=False)
+
+    @property
+    def value(self) -> float:
+        """Separation power."""
+        return self.separation.value
+
+    @property
+    def error(self) -> float:
+        """Bootstrap error of the separation power."""
+        return self.separation.error
+
+    @property
+    def floor(self) -> float:
+        """Separation power between two reference samples of these sizes."""
+        return self.separation.floor
+
+    @property
+    def floor_error(self) -> float:
+        """Standard deviation of the floor."""
+        return self.separation.floor_error
 
     @property
     def excess(self) -> float:
-        """What is above the floor."""
+        """Separation power above the floor."""
         return self.value - self.floor
 
     @property
     def significance(self) -> float:
         """Excess in standard deviations."""
-        return self.excess / max(float(np.hypot(self.error, self.floor_error)), 1e-12)
+        return self.excess / max(math.hypot(self.error, self.floor_error), 1e-12)
 
     @property
     def verdict(self) -> str:
-        """`good`: within 3 errors of the floor, or 0.001; `fair`: less than 0.01 above; `poor` otherwise."""
-        if self.significance < 3 or self.excess < 0.001:
-            return "good"
-        return "fair" if self.excess < 0.01 else "poor"
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Both samples in the bins of one observable, for the figures.
-
-    Attributes:
-        quantity: The observable.
-        layer: The layer, for observables of layers.
-        edges: (n_bins + 1,); of observables of single showers, the outer bins are underflow and overflow.
-        generated: Mean contents per shower, (n_bins,).
-        reference: Likewise.
-        generated_error: Standard errors.
-        reference_error: Likewise.
-    """
-
-    quantity: Quantity
-    layer: int | None
-    edges: NDArray[np.float64]
-    generated: NDArray[np.float64]
-    reference: NDArray[np.float64]
-    generated_error: NDArray[np.float64]
-    reference_error: NDArray[np.float64]
+        """`within floor`: p above 0.00001 in all tests; else `visible` or, beyond the limits, `wrong`."""
+        large = (
+            self.excess > SEPARATION_LIMIT
+            or abs(self.shift) > SHIFT_LIMIT
+            or abs(self.spread - 1) > SPREAD_LIMIT
+        )
+        return judge(self.p_worst < P_LIMIT, large)
 
 
 def compare(
-    quantity: Quantity, generated: Observables, reference: Observables, resampling: Resampling
-) -> tuple[Separation, tuple[Histogram, ...]]:
-    """Compare one observable of two samples."""
-    one, two = quantity.values(generated), quantity.values(reference)
+    quantity: Quantity,
+    generated: DetailedObservables,
+    reference: DetailedObservables,
+    resampling: Resampling,
+    selection: str = "all",
+) -> tuple[Comparison, tuple[Histogram, ...]]:
+    """Compare one observable of two samples.
+
+    Args:
+        quantity: The observable.
+        generated: One sample.
+        reference: The other.
+        resampling: Bootstrap weights, halves and Monte Carlo weights of both.
+        selection: What the samples are called.
+    """
+    samples = (generated, reference)
+    weights = (resampling.generated_weights, resampling.reference_weights)
+    raw = [quantity.values(o).astype(np.float64).reshape(len(o), -1) for o in samples]
     if quantity.kind == "profile":
-        edges = _profile_edges(quantity, reference)[None]
-        binned = [_Contents(values.astype(np.float64)) for values in (one, two)]
+        edges = profile_edges(quantity, reference)[None]
+        binned = [Contents(w, matrix=values) for values, w in zip(raw, weights, strict=True)]
+        residuals = [_shares(values) for values in raw]
+        wasserstein = _profile_distances(binned[0], binned[1], resampling)
+        chi2, ndf = chi2_means(residuals[0], residuals[1], *weights)
+        floor = _chi2_floor_means(residuals[1], weights[1], resampling.halves)
+        p_value = _p_chi2(chi2, ndf)
+        columns: list[tuple[float, int]] = [(chi2, ndf)]
     else:
-        columns = [values.reshape(len(values), -1).astype(np.float64) for values in (one, two)]
-        edges = np.stack([_edges(column) for column in columns[1].T])
-        binned = [_Contents.of_values(values, edges) for values in columns]
+        edges = np.stack([bin_edges(column) for column in raw[1].T])
+        binned = [Contents.of_values(values, edges, w) for values, w in zip(raw, weights, strict=True)]
+        residuals = _standardised(raw, samples)
+        wasserstein = _value_distances(residuals[0], residuals[1], resampling)
+        columns = _chi2_columns(*(part for c in binned for part in (c.total(), c.total(2))))
+        floor = _chi2_floor(binned[1], resampling.halves)
+        p_value = min(1.0, len(columns) * min(_p_chi2(*one) for one in columns))
     fake, true = binned
+    shift, shift_error, shift_column, p_shift = _shift(quantity, residuals, weights)
+    spread, spread_error, p_spread = _spread(quantity, residuals, weights)
     values = separation_power(fake.total(), true.total())
-    boot = separation_power(fake.resampled(resampling.generated), true.resampled(resampling.reference)).mean(
-        axis=-1
-    )
-    first = true.resampled(resampling.halves)
-    second = true.resampled(1 - resampling.halves)
-    floors = separation_power(first, second).mean(axis=-1) * halves_scale(len(generated), len(reference))
-    separation = Separation(
+    boot = separation_power(fake.filled(resampling.generated), true.filled(resampling.reference))
+    halves = separation_power(true.filled(resampling.halves), true.filled(1 - resampling.halves))
+    scale = halves_scale(resampling.effective_generated, resampling.effective_reference)
+    comparison = Comparison(
         quantity.name,
-        float(values.mean()),
-        float(boot.std(ddof=1)),
-        float(floors.mean()),
-        float(floors.std(ddof=1)),
-        tuple(values.tolist()) if quantity.kind == "layer" else (),
+        selection,
+        _measure(values.mean(), boot.mean(axis=-1), halves.mean(axis=-1) * scale),
+        wasserstein,
+        sum(one for one, _ in columns),
+        sum(number for _, number in columns),
+        floor,
+        p_value,
+        shift,
+        shift_error,
+        shift_column,
+        spread,
+        spread_error,
+        min(1.0, 3 * min(p_value, p_shift, p_spread)),
+        tuple(values.tolist()) if quantity.kind == "columns" else (),
     )
-    return separation, _histograms(quantity, edges, fake, true)
+    return comparison, paired(quantity, edges, fake, true)
 
 
-class _Contents:
-    """Histogram contents of every shower, so that resampled histograms are quick to make."""
-
-    def __init__(
-        self, matrix: NDArray[np.float64] | None, index: NDArray[np.intp] | None = None, n_bins: int = 0
-    ):
-        self.matrix, self.index, self.n_bins = matrix, index, n_bins
-
-    @staticmethod
-    def of_values(values: NDArray[np.float64], edges: NDArray[np.float64]) -> _Contents:
-        n_bins = edges.shape[1] - 1
-        index = np.empty(values.shape, dtype=np.intp)
-        for column, own in enumerate(edges):
-            found = np.searchsorted(own, values[:, column], side="right") - 1
-            index[:, column] = np.clip(found, 0, n_bins - 1) + column * n_bins
-        return _Contents(None, index, n_bins)
-
-    def resampled(self, weights: Array) -> NDArray[np.float64]:
-        """Contents for weights (n_samples, N) of the showers: (n_samples, n_columns, n_bins)."""
-        if self.matrix is not None:
-            return np.asarray(weights @ self.matrix)[:, None, :]
-        assert self.index is not None
-        n_columns = self.index.shape[1]
-        flat = self.index.reshape(-1)
-        counts = [
-            np.bincount(flat, np.repeat(one, n_columns), minlength=n_columns * self.n_bins) for one in weights
-        ]
-        stacked = np.stack(counts).astype(np.float64)
-        return stacked.reshape(len(weights), n_columns, self.n_bins)
-
-    def total(self) -> NDArray[np.float64]:
-        """Contents of all showers, (n_columns, n_bins)."""
-        return np.asarray(self.resampled(np.ones((1, self.n)))[0])
-
-    @property
-    def n(self) -> int:
-        source = self.index if self.matrix is None else self.matrix
-        assert source is not None
-        return len(source)
-
-    def mean_and_error(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean contents per shower and their standard errors, (n_columns, n_bins) each."""
-        if self.matrix is not None:
-            return self.matrix.mean(axis=0)[None], (self.matrix.std(axis=0) / np.sqrt(self.n))[None]
-        mean = self.total() / self.n
-        return mean, np.sqrt(mean * (1 - mean) / self.n)
+def _shares(contents: Floats) -> Floats:
+    """Return the contents of each shower divided by their sum: the shape alone."""
+    total = contents.sum(axis=1, keepdims=True)
+    found: Floats = np.divide(contents, total, out=np.zeros_like(contents), where=total > 0)
+    return found
 
 
-def _edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = np.quantile(values, [0.001, 0.999])
-    if np.all(values == np.round(values)):
-        low, step = np.floor(low) - 0.5, np.ceil((high - low + 1) / N_BINS)
-    elif high > low:
-        step = (high - low) / N_BINS
-    else:
-        low, step = low - 0.5, 1 / N_BINS
-    return np.asarray(low + step * np.arange(-1, N_BINS + 2))
+def _measure(value: float | np.floating, bootstrap: Floats, floors: Floats) -> Measure:
+    return Measure(
+        float(value), float(bootstrap.std(ddof=1)), float(floors.mean()), float(floors.std(ddof=1))
+    )
 
 
-def _profile_edges(quantity: Quantity, reference: Observables) -> NDArray[np.float64]:
-    if quantity.name == "cell spectrum":
-        return SPECTRUM_EDGES
-    names = ("longitudinal profile", "lateral profile x", "lateral profile y", "radial profile")
-    return profiles(reference)[names.index(quantity.name)].edges
+def _standardised(
+    raw: list[Floats], samples: tuple[DetailedObservables, DetailedObservables]
+) -> list[Floats]:
+    """Take the dependence on the incident energy out: values in standard deviations from the mean.
+
+    The reference's mean and mean square deviation are fitted against log energy, per particle.
+    """
+    residuals = [np.zeros_like(values) for values in raw]
+    _, reference = samples
+    for pdg in np.unique(reference.incidents.pdg):
+        chosen = [o.incidents.pdg == pdg for o in samples]
+        logs = [np.log(o.incidents.energy[c]) for o, c in zip(samples, chosen, strict=True)]
+        true = raw[1][chosen[1]]
+        mean = Trend(logs[1], true, order=3)
+        square = (true - mean(logs[1])) ** 2
+        typical = square.mean(axis=0)
+        variance = Trend(logs[1], square)
+        for number in (0, 1):
+            spread = np.sqrt(np.maximum(variance(logs[number]), 0.1 * typical))
+            difference = raw[number][chosen[number]] - mean(logs[number])
+            residuals[number][chosen[number]] = np.divide(
+                difference, spread, out=np.sign(difference), where=spread > 0
+            )
+    return residuals
 
 
-def _histograms(
-    quantity: Quantity, edges: NDArray[np.float64], fake: _Contents, true: _Contents
-) -> tuple[Histogram, ...]:
-    (one, one_error), (two, two_error) = fake.mean_and_error(), true.mean_and_error()
-    return tuple(
-        Histogram(
-            quantity,
-            layer if quantity.kind == "layer" else None,
-            edges[layer],
-            one[layer],
-            two[layer],
-            one_error[layer],
-            two_error[layer],
+def _value_distances(fake: Floats, true: Floats, r: Resampling) -> Measure:
+    found: list[tuple[Floats, Floats, Floats]] = []
+    for one, two in zip(fake.T, true.T, strict=True):
+        pooled, own = PooledValues(one, two), PooledValues(two, two)
+        w1, w2 = r.generated_weights, r.reference_weights
+        found.append(
+            (
+                pooled.wasserstein(w1[None], w2[None]),
+                pooled.wasserstein(r.generated * w1, r.reference * w2),
+                own.wasserstein(r.halves * w2, (1 - r.halves) * w2),
+            )
         )
-        for layer in range(len(edges))
+    value, boot, halves = (np.mean([column[part] for column in found], axis=0) for part in range(3))
+    scale = math.sqrt(halves_scale(r.effective_generated, r.effective_reference))
+    return _measure(value[0], boot, halves * scale)
+
+
+def _profile_distances(fake: Contents, true: Contents, r: Resampling) -> Measure:
+    place = np.arange(true.n_bins)
+    shape = true.total()[0] / max(true.total().sum(), 1e-300)
+    rms = math.sqrt(max(float(shape @ (place - shape @ place) ** 2), 1e-12))
+
+    def distance(one: Floats, two: Floats) -> Floats:
+        parts = [h[:, 0] / np.maximum(h[:, 0].sum(axis=-1, keepdims=True), 1e-300) for h in (one, two)]
+        return np.asarray(np.abs((parts[0] - parts[1]).cumsum(axis=-1)).sum(axis=-1) / rms)
+
+    scale = math.sqrt(halves_scale(r.effective_generated, r.effective_reference))
+    return _measure(
+        distance(fake.total()[None], true.total()[None])[0],
+        distance(fake.filled(r.generated), true.filled(r.reference)),
+        distance(true.filled(r.halves), true.filled(1 - r.halves)) * scale,
     )
+
+
+def _chi2_columns(w1: Floats, v1: Floats, w2: Floats, v2: Floats) -> list[tuple[float, int]]:
+    return [chi2_histograms(*parts) for parts in zip(w1, v1, w2, v2, strict=True)]
+
+
+def _chi2_floor(true: Contents, halves: Floats) -> float:
+    chosen = halves[:_CHI2_HALVES]
+    parts = [true.filled(times, power) for times in (chosen, 1 - chosen) for power in (1, 2)]
+    columns = [one for several in zip(*parts, strict=True) for one in _chi2_columns(*several)]
+    return sum(chi2 for chi2, _ in columns) / max(sum(ndf for _, ndf in columns), 1)
+
+
+def _chi2_floor_means(values: Floats, weights: Floats, halves: Floats) -> float:
+    found = []
+    for half in halves[:_CHI2_HALVES] > 0:
+        chi2, ndf = chi2_means(values[half], values[~half], weights[half], weights[~half])
+        found.append(chi2 / max(ndf, 1))
+    return float(np.mean(found))
+
+
+def _p_chi2(chi2: float, ndf: int) -> float:
+    if ndf == 0:
+        return 1.0
+    return float(require("scipy.special", "report").chdtrc(ndf, chi2))
+
+
+def _p_normal(z: float) -> float:
+    return math.erfc(abs(z) / math.sqrt(2))
+
+
+def _shift(
+    quantity: Quantity, residuals: list[Floats], weights: tuple[Floats, Floats]
+) -> tuple[float, float, str, float]:
+    """Return the most significant shift of a mean: value, error, column and p-value."""
+    parts = [_mean_and_error(v, w) for v, w in zip(residuals, weights, strict=True)]
+    difference = parts[0][0] - parts[1][0]
+    error = np.hypot(parts[0][1], parts[1][1])
+    if quantity.kind == "profile":  # the shape of a profile is the business of chi2
+        return 0.0, 0.0, "", 1.0
+    enough = [(np.abs(v - np.median(v, axis=0)) > 1e-9).sum(axis=0) >= _MIN_FILLED for v in residuals]
+    usable = (enough[0] | enough[1]) & (error > 0)
+    z = np.where(usable, np.divide(difference, error, out=np.zeros_like(error), where=error > 0), 0.0)
+    number = int(np.argmax(np.abs(z)))
+    p = min(1.0, len(z) * _p_normal(float(z[number])))
+    name = quantity.column_name(number) if quantity.kind == "columns" else ""
+    return float(difference[number]), float(error[number]), name, p
+
+
+def _mean_and_error(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    w = weights / weights.sum()
+    mean = w @ values
+    return mean, np.sqrt(w**2 @ (values - mean) ** 2)
+
+
+def _spread(
+    quantity: Quantity, residuals: list[Floats], weights: tuple[Floats, Floats]
+) -> tuple[float, float, float]:
+    """Return the ratio of the standard deviations, its error (with the measured kurtosis) and p-value."""
+    if quantity.kind != "shower":
+        return 1.0, 0.0, 1.0
+    deviations, errors = [], []
+    for values, weight in zip(residuals, weights, strict=True):
+        w = weight / weight.sum()
+        centred = values[:, 0] - w @ values[:, 0]
+        variance = float(w @ centred**2)
+        kurtosis = float(w @ centred**4) / variance**2 if variance > 1e-24 else 3.0
+        deviations.append(math.sqrt(variance))
+        errors.append(math.sqrt(max(kurtosis - 1, 2.0) * float(w @ w) / 4))
+    if min(deviations) < 1e-9:
+        same = max(deviations) < 1e-9
+        return (1.0, 0.0, 1.0) if same else (math.inf if deviations[1] < 1e-9 else 0.0, 0.0, 0.0)
+    log_ratio = math.log(deviations[0] / deviations[1])
+    error = math.hypot(*errors)
+    return math.exp(log_ratio), math.exp(log_ratio) * error, _p_normal(log_ratio / error)
+
+
+__all__ = ["QUANTITIES", "Comparison", "Measure", "compare"]

@@ -1,0 +1,95 @@
+"""Observables of the cells themselves: the hottest cells and two-point functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caloforge.physics.observables import Floats, Observables, fields_of, observe
+from caloforge.showers import Showers
+
+HOTTEST = 5
+"""Number of hottest cells that are kept."""
+
+
+@dataclass(frozen=True)
+class DetailedObservables(Observables):
+    """Observables of N showers with what their cells say beyond sums.
+
+    Attributes:
+        hottest: Energies of the hottest cells in MeV, in falling order, (N, 5); 0 where there are fewer.
+        hottest_layer: Their layers, (N, 5); -1 where there are fewer.
+        hottest_radius: Their distances from the axis in mm, (N, 5); -1 where there are fewer.
+        next_neighbours: As `neighbours`, with the cell after the next one in z, y and x, (N, 3).
+        hit_neighbours: Share of the hit cells whose next cell in z, y and x is hit too, (N, 3).
+    """
+
+    hottest: Floats
+    hottest_layer: Floats
+    hottest_radius: Floats
+    next_neighbours: Floats
+    hit_neighbours: Floats
+
+
+def observe_details(showers: Showers, threshold: float | None = None) -> DetailedObservables:
+    """Compute all observables of showers.
+
+    Args:
+        showers: Showers with a known detector; never changed.
+        threshold: In MeV; the detector's if not given.
+
+    Raises:
+        InputError: If there are none or their detector is unknown.
+    """
+    base = observe(showers, threshold)
+    detector, shape, n = base.detector, base.detector.shape, len(showers)
+    flat = np.ascontiguousarray(showers.energies, dtype=np.float32).reshape(-1)
+    place = np.flatnonzero((flat >= np.float32(base.threshold)) & (flat > 0))
+    shower, *position = np.unravel_index(place, (n, *shape))
+    energy = flat[place].astype(np.float64)
+    visible = np.bincount(shower, energy, minlength=n)
+    hits = np.bincount(shower, minlength=n)
+    next_neighbours, hit_neighbours = np.zeros((2, n, 3))
+    steps = (shape[1] * shape[2], shape[2], 1)
+    for axis, (step, size) in enumerate(zip(steps, shape, strict=True)):
+        for distance, found, total in ((2, next_neighbours, visible), (1, hit_neighbours, hits)):
+            inside = position[axis] < size - distance
+            beside = flat[place[inside] + distance * step].astype(np.float64)
+            beside[beside < base.threshold] = 0
+            pair = np.sqrt(energy[inside] * beside) if distance == 2 else (beside > 0).astype(np.float64)
+            pairs = np.bincount(shower[inside], pair, minlength=n)
+            np.divide(pairs, total, out=found[:, axis], where=total > 0)
+    radius = np.hypot(detector.cell_x, detector.cell_y)[position[1], position[2]]
+    hottest = _hottest(shower, energy, n)
+    columns: dict[str, Any] = {
+        "hottest": _pick(energy, hottest, 0.0),
+        "hottest_layer": _pick(position[0], hottest, -1.0),
+        "hottest_radius": _pick(radius, hottest, -1.0),
+        "next_neighbours": next_neighbours.astype(np.float32),
+        "hit_neighbours": hit_neighbours.astype(np.float32),
+    }
+    return DetailedObservables(**fields_of(base), **columns)
+
+
+def observe_all_details(pieces: Iterable[Showers]) -> DetailedObservables:
+    """Compute all observables of a stream of showers such as `ShowerFile.chunks()`."""
+    return DetailedObservables.concatenate([observe_details(piece) for piece in pieces])
+
+
+def _hottest(shower: NDArray[np.intp], energy: NDArray[np.float64], n: int) -> NDArray[np.intp]:
+    """Return places in `energy` of the hottest cells of each shower, (n, 5), -1 where there are fewer."""
+    order = np.lexsort((-energy, shower))
+    rank = np.arange(len(order)) - np.searchsorted(shower, shower)
+    found = np.full((n, HOTTEST), -1, dtype=np.intp)
+    kept = rank < HOTTEST
+    found[shower[kept], rank[kept]] = order[kept]
+    return found
+
+
+def _pick(values: NDArray[np.generic], index: NDArray[np.intp], missing: float) -> Floats:
+    padded = np.append(values.astype(np.float32), np.float32(missing))
+    return padded[index]

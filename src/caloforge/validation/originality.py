@@ -1,0 +1,139 @@
+"""Does the model make new showers, as varied as Geant4's? Memorisation and diversity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caloforge.errors import InputError
+from caloforge.physics import PooledValues
+from caloforge.validation.embedding import Cloud
+from caloforge.validation.inputs import Sample
+from caloforge.validation.scores import Score, skipped, too_few
+
+CLOSE = 0.01
+"""Share of the reference that counts as close to the training showers."""
+
+_SHOWERS = 2000
+_MIN = 200
+_GROUPS = 8
+
+
+def memorisation(generated: Sample, reference: Sample, training: Sample, rng: np.random.Generator) -> Score:
+    """Return the share of generated showers that are closer to a training shower than 1 % of the reference's.
+
+    A model that has learned the distribution has 1 %; one that repeats its training showers more.
+
+    Args:
+        generated: Showers of the model.
+        reference: Showers of Geant4 that were not trained on.
+        training: Showers that were trained on.
+        rng: Of the choice of showers.
+
+    Raises:
+        InputError: If the reference holds training showers.
+    """
+    name = "closer to training showers than 1 % of Geant4's"
+    n = min(len(generated.cells), len(reference.cells))
+    if n < _MIN:
+        return skipped("memorised", name, too_few(n, _MIN))
+    if training.observables.detector.shape != reference.observables.detector.shape:
+        raise InputError(
+            f"{training.name}: the training showers are of another detector than {reference.name}"
+        )
+    known = Cloud(training.cells)
+    fake, true = (
+        Cloud(s.cells[_filled(s, rng.choice(len(s.cells), min(len(s.cells), _SHOWERS), replace=False))])
+        for s in (generated, reference)
+    )
+    from_true = true.nearest(known)
+    copies = float((from_true < 1e-3).mean())
+    if copies > 0.01:
+        raise InputError(
+            f"{100 * copies:.0f} % of the showers of {reference.name} are in {training.name}: give a "
+            "reference that the model was not trained on"
+        )
+    share = float((fake.nearest(known) < np.quantile(from_true, CLOSE)).mean())
+    spread = math.sqrt(CLOSE * (1 - CLOSE))
+    return Score(
+        "memorised",
+        name,
+        share,
+        max(math.sqrt(share * (1 - share)), spread) / math.sqrt(len(fake)),
+        CLOSE,
+        spread / math.sqrt(len(true)),
+        limit=0.04,
+    )
+
+
+def _filled(sample: Sample, chosen: NDArray[np.integer]) -> NDArray[np.integer]:
+    lengths = np.diff(sample.cells.start)
+    return np.sort(chosen[lengths[chosen] > 0])
+
+
+def diversity(generated: Sample, reference: Sample, rng: np.random.Generator) -> Iterator[Score]:
+    """Yield how the distances between showers of a sample compare with those between showers of Geant4.
+
+    Showers are compared by their cells with those of the same particle and a similar incident energy. A model
+    that makes few kinds of showers has small distances. Two numbers: the ratio of the median distances, and
+    the Wasserstein distance of the two spectra of distances over the reference's median; the floor of both
+    is what two parts of the reference show, of as many showers.
+    """
+    names = {
+        "diversity": "median distance between showers / Geant4's",
+        "diversity_spectrum": "distances between showers, Wasserstein",
+    }
+    size = min(len(generated.cells), len(reference.cells) // 2, _SHOWERS)
+    if size < _MIN:
+        yield from (skipped(key, name, too_few(size, _MIN)) for key, name in names.items())
+        return
+    ratios: list[tuple[float, float]] = []
+    spectra: list[tuple[float, float]] = []
+    for _ in range(3):
+        order = rng.permutation(len(reference.cells))
+        one = _pair_distances(reference, order[:size])
+        for_each = (
+            _pair_distances(generated, rng.choice(len(generated.cells), size, replace=False)),
+            _pair_distances(reference, order[size : 2 * size]),
+        )
+        middle = float(np.median(one))
+        r = tuple(float(np.median(other)) / middle for other in for_each)
+        s = tuple(_spectrum(other, one) / middle for other in for_each)
+        ratios.append((r[0], r[1]))
+        spectra.append((s[0], s[1]))
+    for (key, name), found, limit in zip(names.items(), (ratios, spectra), (0.05, 0.05), strict=True):
+        mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
+        least = 0.5 * float(error.mean())
+        two_sided = key == "diversity"
+        yield Score(
+            key,
+            name,
+            float(mean[0]),
+            max(float(error[0]), least, 1e-3),
+            1.0 if two_sided else float(mean[1]),
+            max(float(error[1]), least, 1e-3),
+            limit,
+            two_sided,
+        )
+
+
+def _spectrum(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
+    return float(PooledValues(one, two).wasserstein(np.ones(len(one)), np.ones(len(two))))
+
+
+def _pair_distances(sample: Sample, chosen: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return the distances of pairs of one particle and similar energy: neighbours in groups by energy."""
+    chosen = _filled(sample, chosen)
+    incidents = sample.observables.incidents
+    found = []
+    for pdg in np.unique(incidents.pdg[chosen]):
+        own = chosen[incidents.pdg[chosen] == pdg]
+        own = own[np.argsort(incidents.energy[own], kind="stable")]
+        for group in np.array_split(own, max(1, min(_GROUPS, len(own) // 20))):
+            if len(group) > 1:
+                distance = Cloud(sample.cells[group]).distances()
+                found.append(distance[np.triu_indices(len(group), 1)])
+    return np.concatenate(found) if found else np.zeros(1, dtype=np.float32)

@@ -1,0 +1,22 @@
+"""Published results on the data sets of the CaloChallenge, as context of a report on one of them."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from typing import Any
+
+from caloforge.validation.evaluation import Evaluation
+
+
+def published(evaluation: Evaluation) -> dict[str, Any] | None:
+    """Return the published results on the data set of a comparison, or None if there are none.
+
+    It is a CaloChallenge data set if the reference is a CaloChallenge file of that shape.
+    """
+    if evaluation.reference.kind != "CaloChallenge":
+        return None
+    text = (resources.files("caloforge.validation") / "published.toml").read_text(encoding="utf-8")
+    shape = list(evaluation.detector.shape)
+    known: list[dict[str, Any]] = tomllib.loads(text)["data_set"]
+    return next((one for one in known if one["shape"] == shape), None)
