@@ -77,7 +77,9 @@ def _run(name: str, words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
-        if isinstance(error, usage_error):  # typer may carry its own copy of click: its class has no fixed home
+        if isinstance(
+            error, usage_error
+        ):  # typer may carry its own copy of click: its class has no fixed home
             shown: Any = error
             shown.show()
             return int(shown.exit_code)

@@ -159,7 +159,9 @@ class LayerModel(nn.Module):
             known.flatten(1).split(known.shape[2], 1)
             for known in (self.from_context(fixed), self.energy_from_context(fixed))
         )
-        hits_trend, excess_trend = ((self._basis(context) @ part).split(1, 1) for part in self.trend.unbind(0))
+        hits_trend, excess_trend = (
+            (self._basis(context) @ part).split(1, 1) for part in self.trend.unbind(0)
+        )
         hidden = self.from_history.out_features
         both = torch.cat([self.from_history.weight, self.energy_from_history.weight]).T
         incident_energy = incident_energy[:, None]

@@ -65,4 +65,5 @@ def choose(raw: Tensor, uniform: Tensor, running: Tensor) -> Tensor:
     """
     above = beyond(raw, uniform, running)
     steps = torch.eye(len(running), dtype=raw.dtype, device=raw.device)
-    return steps[0] + above @ (steps.roll(1, 1) - steps)  # the last of `above` is 0, so that nothing wraps around
+    # the last number of `above` is 0, so that nothing wraps around
+    return steps[0] + above @ (steps.roll(1, 1) - steps)
