@@ -25,7 +25,7 @@ CLASSIFIERS = {
 SEPARATIONS = ("response", "depth", "hits", "cell spectrum", "maximum cell")
 HEAD = """# Results
 
-Written by `tools/make_results.py` from the `metrics.json` and `benchmark.json` in [results/](results/); commands at the end.
+Written by `tools/make_results.py` from the files in [results/](results/); the commands are at the end.
 The floor is the same number between two Geant4 samples of the same sizes. AUC: 0.5 is perfect.
 """
 
@@ -70,9 +70,8 @@ def table(models: dict[str, dict[str, Any]]) -> list[str]:
     ):
         lines.append(f"| {title} | {' | '.join(show(m['benchmark']) for m in models.values())} | |")
     for title, key, scale in (("MFLOP per shower", "flops", 1e6), ("parameters", "parameters", 1)):
-        lines.append(
-            f"| {title} | {' | '.join(f'{m["card"][key] / scale:.4g}' for m in models.values())} | |"
-        )
+        numbers = [f"{model['card'][key] / scale:.4g}" for model in models.values()]
+        lines.append(f"| {title} | {' | '.join(numbers)} | |")
     return lines
 
 
