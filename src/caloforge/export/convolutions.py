@@ -26,6 +26,7 @@ def flatten_convolutions(model: Any) -> int:
     """
     onnx = require("onnx", "export")
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    _drop_zero_biases(onnx, model.graph, weights)
     shapes = _shapes(onnx.shape_inference.infer_shapes(model).graph)
     nodes: list[Any] = []
     used: set[str] = set()
@@ -53,6 +54,14 @@ def flatten_convolutions(model: Any) -> int:
         del model.graph.initializer[:]
         model.graph.initializer.extend(kept)
     return len(used)
+
+
+def _drop_zero_biases(onnx: Any, graph: Any, weights: dict[str, Any]) -> None:
+    """Drop the biases of zeros that torch gives convolutions without bias, of a shape that not every engine takes."""
+    for node in graph.node:
+        given = weights.get(node.input[2]) if node.op_type == "Conv" and len(node.input) > 2 else None
+        if given is not None and not np.any(onnx.numpy_helper.to_array(given)):
+            del node.input[2]
 
 
 def _is_plain(attributes: dict[str, Any]) -> bool:
