@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 CLASSIFIERS = {
-    "trees": "AUC, boosted trees on high-level features",
-    "mlp_high": "AUC, MLP on the same",
-    "mlp_cells": "AUC, MLP on cells",
-    "resnet_cells": "AUC, 3D ResNet on cells",
+    "auc_trees": "AUC, boosted trees on high-level features",
+    "auc_mlp_high": "AUC, MLP on the same",
+    "auc_mlp_cells": "AUC, MLP on cells",
+    "auc_resnet_cells": "AUC, 3D ResNet on cells",
 }
 SEPARATIONS = ("response", "depth", "hits", "cell spectrum", "maximum cell")
 HEAD = """# Results
