@@ -46,7 +46,7 @@ def measured(metrics: dict[str, Any]) -> dict[str, tuple[float, float, float, fl
             )
     score = metrics["physics_score"]
     if score:
-        rows["physics score"] = (score["value"], 0.0, score["floor"], score["floor_error"])
+        rows["physics_score"] = (score["value"], 0.0, score["floor"], score["floor_error"])
     return rows
 
 
