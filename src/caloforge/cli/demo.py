@@ -44,7 +44,7 @@ def command(
     Electrons and photons of 1 to 100 GeV. The folder receives both samples, a page of plots that opens
     offline, and metrics.json.
     """
-    for module, extra in (("geant4_pybind", "geant4"), ("sklearn", "report"), ("matplotlib", "report")):
+    for module, extra in (("sklearn", "report"), ("matplotlib", "report")):
         require(module, extra)
     from caloforge import benchmark, geant4, runtime
     from caloforge.files import make_folder
@@ -52,6 +52,7 @@ def command(
     from caloforge.validation import evaluate, metrics, write_report
 
     start = time.monotonic()
+    geant4.installation()  # says at once if Geant4 is not there
     make_folder(output)
     model = runtime.load(name)
     monte_carlo, generated = output / "geant4.h5", output / "model.h5"
