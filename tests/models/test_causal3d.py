@@ -33,6 +33,7 @@ def small(depth: int, mixtures: int) -> CausalCells:
         mixtures=mixtures,
         most_around=40,
         most_in_pass=9,
+        clumping=0.2,
     )
 
 
@@ -119,7 +120,7 @@ def test_likelihood_falls_with_training() -> None:
     context = torch.zeros(16, 3)
     optimizer = torch.optim.Adam(made.parameters(), 1e-2)
     totals = []
-    for _ in range(30):
+    for _ in range(45):
         total = sum(made.losses(context, showers))
         optimizer.zero_grad()
         total.backward()

@@ -39,6 +39,8 @@ class Causal3DConfig(ApproachConfig):
         mixtures: Normals in the energy of a hit.
         most_around: Hits outside the window that a layer can have at most (the fewer, the faster).
         most_in_pass: Hits that one of the four passes can have at most, likewise.
+        clumping: How alike the random numbers of neighbouring cells outside the window are (0 to 1). No likelihood
+            knows it: it is set so that such cells have as many neighbours that are hit as Geant4's.
         cell_batch: Showers of a batch that the cells learn from; the layer model takes all.
         layer_rate: Learning rate of the layer model (AdamW).
         cell_rate: Learning rate of the cells (Adam).
@@ -55,6 +57,7 @@ class Causal3DConfig(ApproachConfig):
     mixtures: Annotated[int, Field(ge=2)] = 4
     most_around: Count = 36
     most_in_pass: Count = 30
+    clumping: Annotated[float, Field(ge=0, le=1)] = 0.2
     cell_batch: Count = 32
     layer_rate: Rate = 2e-3
     cell_rate: Rate = 3e-3
@@ -100,6 +103,7 @@ class Causal3DGenerator(Generator):
             mixtures=config.mixtures,
             most_around=config.most_around,
             most_in_pass=config.most_in_pass,
+            clumping=config.clumping,
         )
         self.noise_sizes = [NOISE_PER_LAYER * n_layers, self.cells.noise_size]
         self.noise_size = sum(self.noise_sizes)
@@ -120,15 +124,15 @@ class Causal3DGenerator(Generator):
             incident: (n_showers, 6).
             showers: (n_showers, n_layers, n_rows, n_columns) in MeV.
             n_cells: The cells of the first so many showers count.
-            random: Source of the noise that makes whole numbers of hits continuous.
+            random: Source of the noise that makes whole numbers of hits continuous, and of quadratures.
 
         Returns:
-            Of the layers, of the shares of passes, of the hits and of the energies of cells: means over showers.
+            Of the layers, of the shares of groups, of the hits and of the energies of cells: means over showers.
         """
         context = encode_incident(incident, self.particles)
         hits, energy = layers_of(showers)
         of_layers = self.layers.loss(context, incident[:, 1], hits, energy, random)
-        return of_layers.mean(), *self.cells.losses(context[:n_cells], showers[:n_cells])
+        return of_layers.mean(), *self.cells.losses(context[:n_cells], showers[:n_cells], random)
 
 
 class Causal3D(Approach[Causal3DConfig]):
