@@ -58,7 +58,7 @@ def test_parts_of_normals_follow_the_normal_of_their_difference() -> None:
 
 
 def test_parts_of_mixtures_integrate_to_one() -> None:
-    raw, group = torch.tensor([[0.0, 1.0], [0.5, -0.5]]), torch.zeros(2, dtype=torch.long)
+    raw = torch.tensor([[0.0, 1.0], [0.5, -0.5]])
     mean, log_sigma = torch.tensor([[-1.0, 1.0], [0.0, 0.5]]), torch.tensor([[0.5, 0.8], [0.6, 0.9]]).log()
     step = 0.05
     differences = torch.arange(-8.0, 8.0, step)

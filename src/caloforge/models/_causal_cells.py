@@ -151,8 +151,9 @@ class CausalCells(CausalNetworks):
             levers = inside @ lever + (around[:, None] @ functional.embedding(which, lever_around))[:, 0]
             axis = AXIS_MEMORY * axis + levers
             moments = [self.centres(levers), moments[0], self.centres(axis)]
-        showers = SCALE * torch.stack(layers, 1).expm1()
-        return showers.unflatten(2, (n_rows, n_columns))
+        cells = SCALE * torch.stack(layers, 1).expm1()
+        showers: Tensor = cells.unflatten(2, (n_rows, n_columns))
+        return showers
 
     def _random(self, noise: Tensor) -> Noise:
         """Turn standard normal numbers into those that are needed.

@@ -200,8 +200,8 @@ class LayerModel(nn.Module):
         """Weights of both networks over histories of logarithms that are not normalised: fewer operations a layer.
 
         Returns:
-            (15, 2 * hidden) for three times the logarithms of hits, excess and energy of a layer, those of energy, hits,
-            part and largest energy in `_summary`, the part, and moment / energy; and what to add, (2 * hidden,).
+            (15, 2 * hidden) for three times the logarithms of hits, excess and energy of a layer, those of energy,
+            hits, part and largest energy in `_summary`, the part, and moment / energy; and what to add, (2 * hidden,).
         """
         weight = torch.cat([self.from_history.weight, self.energy_from_history.weight]).T
         recent = weight[:9] / self.spread.repeat(3)[:, None]

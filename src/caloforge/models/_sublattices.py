@@ -62,8 +62,8 @@ class Sublattices:
     def smoothing(self, strength: float, n_pairs: int) -> NDArray[np.float64]:
         """Matrix that makes normal numbers of neighbouring cells around the window alike.
 
-        Cells around the window may stand in pairs: the first with the last of `around` and so on, opposite to each other
-        (point reflection) where rows and columns are odd. One normal number serves both, with opposite signs.
+        Cells around the window may stand in pairs: the first with the last of `around` and so on, opposite to each
+        other (point reflection) where rows and columns are odd. One normal number serves both, with opposite signs.
 
         Args:
             strength: Part of the numbers of its four neighbours that each cell adds to its own.

@@ -12,17 +12,15 @@ from __future__ import annotations
 from typing import Annotated, Literal, cast
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from caloforge.detectors import Detector
 from caloforge.models._base import Approach, ApproachConfig, Batch, Generator, Step
 from caloforge.models._causal_cells import CausalCells
+from caloforge.models._fields import Count, Part, Particles, Rate, Window
 from caloforge.models._layers import NOISE_PER_LAYER, LayerModel, encode_incident
 from caloforge.showers import pdg_id
-
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Causal3DConfig(ApproachConfig):
@@ -47,8 +45,8 @@ class Causal3DConfig(ApproachConfig):
     """
 
     approach: Literal["causal3d"] = "causal3d"
-    particles: tuple[str, ...] = ("e-", "gamma")
-    window: Annotated[int, Field(ge=3)] = 13
+    particles: Particles = ("e-", "gamma")
+    window: Window = 13
     width: Count = 24
     depth: Annotated[int, Field(ge=0)] = 2
     width_around: Count = 16
@@ -57,24 +55,10 @@ class Causal3DConfig(ApproachConfig):
     mixtures: Annotated[int, Field(ge=2)] = 4
     most_around: Count = 36
     most_in_pass: Count = 30
-    clumping: Annotated[float, Field(ge=0, le=1)] = 0.2
+    clumping: Part = 0.2
     cell_batch: Count = 32
     layer_rate: Rate = 2e-3
     cell_rate: Rate = 3e-3
-
-    @field_validator("particles")
-    @classmethod
-    def _known_particles(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names or len(set(names)) != len(names):
-            raise ValueError("name each particle once, and at least one")
-        return names
-
-    @field_validator("window")
-    @classmethod
-    def _odd_window(cls, window: int) -> int:
-        if window % 2 == 0:
-            raise ValueError("the window must be odd: it has the central cell in its middle")
-        return window
 
 
 class Causal3DGenerator(Generator):
