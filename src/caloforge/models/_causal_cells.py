@@ -112,7 +112,7 @@ class CausalCells(CausalNetworks):
         hits_of, energy_of = hits.split(1, 1), energy.split(1, 1)
         matrices = self.matrices()
         most = tuple(min(size, self.most_in_pass) for size in self.sizes)
-        lever, lever_around = self.lever[self.inside], self.lever[self.around]
+        lever = self.lever[self.inside]
         last = second = older = noise.new_zeros(n, n_rows, n_columns)
         axis = noise.new_zeros(n, self.lever.shape[1])
         moments = [self.centres(axis)] * 3
@@ -142,13 +142,12 @@ class CausalCells(CausalNetworks):
             told = self.told(common, layer, inside, inside[:, :0])
             about_cells = self.around_pass(before, here.reshape(-1, n_rows, n_columns), told)
             own = tuple(values[number] for values in random.around)
-            which, around = self._draw_around(about_cells, own, (hits_in[-1], energy_in[-1]))
-            cells = self.around.index_select(0, which.flatten()).reshape(which.shape)
+            cells, around = self._draw_around(about_cells, own, (hits_in[-1], energy_in[-1]))
             found = here.scatter(1, cells, compress(around))
             layers.append(found)
             older = MEMORY * older + (1 - MEMORY) * second
             second, last = last, found.reshape(-1, n_rows, n_columns)
-            levers = inside @ lever + (around[:, None] @ functional.embedding(which, lever_around))[:, 0]
+            levers = inside @ lever + (around[:, None] @ functional.embedding(cells, self.lever))[:, 0]
             axis = AXIS_MEMORY * axis + levers
             moments = [self.centres(levers), moments[0], self.centres(axis)]
         cells = SCALE * torch.stack(layers, 1).expm1()
@@ -243,7 +242,7 @@ class CausalCells(CausalNetworks):
         """Draw the hits around the window, with their share of hits and energy.
 
         Returns:
-            Cells as indices into `around` and their energies in MeV, both (n, most_around + 1).
+            Cells of the layer and their energies in MeV, both (n, most_around + 1).
         """
         tail, logistic, normal = random
         logit = drawn[:, 0].index_select(1, self.around)
@@ -258,11 +257,11 @@ class CausalCells(CausalNetworks):
         tail, logistic = tail.gather(1, pair), logistic.gather(1, pair)
         tail, logit = tail + flipped * (1 - 2 * tail), ranked - (1 - 2 * flipped) * logistic
         which = pair + flipped.long() * (self.n_around - 1 - 2 * pair)
-        weight = drawn[:, 1:].index_select(2, self.around)
-        weight = weight.gather(2, which[:, None].expand(-1, self.mixtures, -1)).transpose(1, 2)
+        cells = self.around.index_select(0, which.flatten()).reshape(which.shape)
+        weight = drawn[:, 1:].gather(2, cells[:, None].expand(-1, self.mixtures, -1)).transpose(1, 2)
         mean, log_sigma = self._choose(self.normals_around[None, None], weight, tail, cut - logit)
         excess = (ranked > cut).to(logit.dtype) * self._excess(mean, log_sigma, normal)
-        return which, self._scaled(excess, hits, energy)
+        return cells, self._scaled(excess, hits, energy)
 
     def _choose(self, normals: Tensor, weight: Tensor, tail: Tensor, lack: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log sigma of a normal each, by the part of the noise that did not decide about the hit.

@@ -49,14 +49,14 @@ class Causal3DConfig(ApproachConfig):
     window: Window = 13
     width: Count = 24
     depth: Annotated[int, Field(ge=0)] = 2
-    width_around: Count = 16
+    width_around: Count = 10
     hidden: Count = 64
     features: Count = 16
     mixtures: Annotated[int, Field(ge=2)] = 4
     most_around: Count = 36
     most_in_pass: Count = 30
     clumping: Part = 0.2
-    cell_batch: Count = 32
+    cell_batch: Count = 24
     layer_rate: Rate = 2e-3
     cell_rate: Rate = 3e-3
 
