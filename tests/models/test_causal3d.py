@@ -27,7 +27,6 @@ def small(depth: int, mixtures: int) -> CausalCells:
         window=5,
         width=8,
         depth=depth,
-        width_around=4,
         hidden=8,
         features=4,
         mixtures=mixtures,

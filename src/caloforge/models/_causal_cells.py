@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from caloforge.models._causal_networks import AXIS_MEMORY, MEMORY, SCALE, CausalNetworks, Layer, compress
+from caloforge.models._causal_networks import AXIS_MEMORY, MEMORY, SCALE, CausalNetworks, compress, describe
 from caloforge.models._given_totals import log_density_of_parts, log_probability_of_hits
-from caloforge.models._mixtures import NARROWEST, WIDEST, beyond, log_density
+from caloforge.models._mixtures import LARGEST, NARROWEST, WIDEST, log_density
 from caloforge.models._shares import share_noise
 
 SOFT = 0.005
@@ -67,27 +67,27 @@ class CausalCells(CausalNetworks):
         )
         groups = self.of_groups(*shares)
         last = functional.pad(groups.unflatten(0, hits.shape), (0, 0, 1, 0))[:, :-1].flatten(0, 1)
-        layer = Layer(hits.reshape(-1, 1), energy.reshape(-1, 1), moments, features)
-        about = self.about(layer)
+        of_layer = energy.reshape(-1, 1)
+        about = torch.cat([describe(hits, energy).flatten(0, 1), moments, features], 1)
         of_shares = self.shares.loss(torch.cat([about, last], 1), *shares).sum()
-        told = common = self.common(about, groups)
+        told = common = self.common(about, groups, torch.ones_like(of_layer))
         matrices, bases = self.matrices(), self.base(before)
         start = 0
         likelihoods = []
         for number, size in enumerate(self.sizes):
             if number:
-                told = self.told(common, layer, inside[:, :start], inside_seen[:, :start])
+                told = self.told(common, of_layer, inside[:, :start], inside_seen[:, :start])
             logit, weight, normals = self.window_pass(bases[number], matrices[number], told)
             hit = parts[number] > 0
             likelihoods.append(self._likelihood(logit, weight[hit], normals[hit], parts[number], hit, random))
             start += size
         here = seen.flatten(0, 1).flatten(1).index_fill(1, self.around, 0.0).reshape(-1, *seen.shape[2:])
-        told = self.told(common, layer, inside, inside[:, :0])
-        drawn = self.around_pass(before, here, told).index_select(2, self.around)
+        told = self.told(common, of_layer, inside, inside[:, :0])
+        logit, near = self.around_pass(before, here, told)
         hit = around > 0
-        weight = drawn[:, 1:].transpose(1, 2)[hit]
+        weight = self.weights_around(told, logit, near)[hit]
         normals = self.normals_around.expand(len(weight), -1, -1)
-        likelihoods.append(self._likelihood(drawn[:, 0], weight, normals, around, hit, random))
+        likelihoods.append(self._likelihood(logit, weight, normals, around, hit, random))
         of_hits, of_energy = (
             -torch.stack(terms).sum() / len(showers) for terms in zip(*likelihoods, strict=True)
         )
@@ -107,13 +107,18 @@ class CausalCells(CausalNetworks):
         """
         n, n_rows, n_columns = noise.shape[0], self.lattice.n_rows, self.lattice.n_columns
         random = self._random(noise)
-        features = self.over_layers(context, hits, energy).flatten(1)
-        features_of = features.split(features.shape[1] // self.n_layers, 1)
+        features = self.over_layers(context, hits, energy)
+        described = describe(hits, energy)
+        features_of, described_of = (
+            values.flatten(1).split(values.shape[2], 1) for values in (features, described)
+        )
         hits_of, energy_of = hits.split(1, 1), energy.split(1, 1)
+        spare_of = (energy - hits * self.threshold).clamp(min=0).split(1, 1)
         matrices = self.matrices()
         most = tuple(min(size, self.most_in_pass) for size in self.sizes)
         lever = self.lever[self.inside]
         last = second = older = noise.new_zeros(n, n_rows, n_columns)
+        one = noise.new_ones(n, 1)
         axis = noise.new_zeros(n, self.lever.shape[1])
         moments = [self.centres(axis)] * 3
         groups = noise.new_zeros(n, 2 * len(self.sizes) + 2)
@@ -121,35 +126,41 @@ class CausalCells(CausalNetworks):
         for number in range(self.n_layers):
             before = torch.stack([last, second, older], 1)
             bases = self.base(before)
-            layer = Layer(hits_of[number], energy_of[number], torch.cat(moments, 1), features_of[number])
-            about = self.about(layer)
+            about = torch.cat([described_of[number], *moments, features_of[number]], 1)
             own = tuple(values[number] for values in random.shares)
-            shared = self.shares.sample(torch.cat([about, groups], 1), layer.hits, layer.energy, most, own)
-            groups = self.of_groups(*shared)
-            hits_in, energy_in = (values.split(1, 1) for values in shared)
-            told = common = self.common(about, groups)
+            shared, spare = self.shares.sample(
+                torch.cat([about, groups], 1), hits_of[number], spare_of[number], most, own
+            )
+            groups = self.of_groups(shared, spare + self.threshold * shared)
+            hits_in, spare_in = shared.split(1, 1), spare.split(1, 1)
+            told = common = self.common(about, groups, one)
             known: list[Tensor] = []
             seen: list[Tensor] = []
             for step in range(len(self.sizes)):
                 if step:
-                    told = self.told(common, layer, torch.cat(known, 1), torch.cat(seen, 1))
+                    told = self.told(common, energy_of[number], torch.cat(known, 1), torch.cat(seen, 1))
                 own = tuple(values[number * len(self.sizes) + step] for values in random.inside)
                 drawn = self.window_pass(bases[step], matrices[step], told)
-                known.append(self._draw_window(drawn, own, (hits_in[step], energy_in[step])))
+                known.append(self._draw_window(drawn, own, (hits_in[step], spare_in[step])))
                 seen.append(compress(known[step]))
             inside = torch.cat(known, 1)
             here = functional.pad(torch.cat(seen, 1), (0, self.n_around)).index_select(1, self.order)
-            told = self.told(common, layer, inside, inside[:, :0])
-            about_cells = self.around_pass(before, here.reshape(-1, n_rows, n_columns), told)
+            told = self.told(common, energy_of[number], inside, inside[:, :0])
             own = tuple(values[number] for values in random.around)
-            cells, around = self._draw_around(about_cells, own, (hits_in[-1], energy_in[-1]))
+            cells, around = self._draw_around(
+                self.around_pass(before, here.reshape(-1, n_rows, n_columns), told),
+                own,
+                (hits_in[-1], spare_in[-1]),
+                told,
+            )
             found = here.scatter(1, cells, compress(around))
             layers.append(found)
             older = MEMORY * older + (1 - MEMORY) * second
             second, last = last, found.reshape(-1, n_rows, n_columns)
             levers = inside @ lever + (around[:, None] @ functional.embedding(cells, self.lever))[:, 0]
             axis = AXIS_MEMORY * axis + levers
-            moments = [self.centres(levers), moments[0], self.centres(axis)]
+            latest, all_before = self.centres(torch.stack([levers, axis])).unbind(0)
+            moments = [latest, moments[0], all_before]
         cells = SCALE * torch.stack(layers, 1).expm1()
         showers: Tensor = cells.unflatten(2, (n_rows, n_columns))
         return showers
@@ -168,13 +179,13 @@ class CausalCells(CausalNetworks):
         of_shares = share_noise(shares.unflatten(1, (self.n_layers, -1)))
         sizes = self.sizes * self.n_layers
         return Noise(
-            tuple(values.split(sizes, 1) for values in (tail, ((1 - tail) / tail).log(), energies)),
+            tuple(values.split(sizes, 1) for values in (-tail, ((1 - tail) / tail).log(), energies)),
             (
-                half.split(self.n_pairs, 1),
+                (-half).split(self.n_pairs, 1),
                 ((1 - half) / half).log().split(self.n_pairs, 1),
                 ranks.split(self.most_around + 1, 1),
             ),
-            tuple(values.unbind(1) for values in of_shares),
+            tuple(values.flatten(1).split(values.shape[2], 1) for values in of_shares),
         )
 
     def _history(self, seen: Tensor, showers: Tensor) -> tuple[Tensor, Tensor]:
@@ -224,64 +235,67 @@ class CausalCells(CausalNetworks):
         random: tuple[Tensor, ...],
         share: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """Energies of the cells of a pass in MeV, (n, n_cells), with its share of hits and energy."""
-        (logit, weight, normals), (tail, logistic, normal), (hits, energy) = drawn, random, share
+        """Energies of the cells of a pass in MeV, (n, n_cells), with its share of hits and spare energy."""
+        (logit, weight, normals), (tail, logistic, normal), (hits, spare) = drawn, random, share
         score = logit + logistic
         size = score.shape[1]
         most = min(size, self.most_in_pass + 1)
         ranked = score.topk(most, dim=1).values
-        cut = ranked.gather(1, hits.clamp(max=most - 1).long())
-        cut = cut - 100.0 * (hits >= size).to(cut.dtype)
+        if most == size:  # all cells can be hit: a cut below the last
+            ranked = functional.pad(ranked, (0, 1), value=-1000.0)
+        cut = ranked.gather(1, hits.long())
         mean, log_sigma = self._choose(normals, weight, tail, cut - logit)
-        excess = (score > cut).to(logit.dtype) * self._excess(mean, log_sigma, normal)
-        return self._scaled(excess, hits, energy)
+        return self._scaled((score > cut).to(logit.dtype), self._excess(mean, log_sigma, normal), spare)
 
     def _draw_around(
-        self, drawn: Tensor, random: tuple[Tensor, ...], share: tuple[Tensor, Tensor]
+        self,
+        drawn: tuple[Tensor, Tensor],
+        random: tuple[Tensor, ...],
+        share: tuple[Tensor, Tensor],
+        told: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Draw the hits around the window, with their share of hits and energy.
+        """Draw the hits around the window, with their share of hits and spare energy.
 
         Returns:
             Cells of the layer and their energies in MeV, both (n, most_around + 1).
         """
-        tail, logistic, normal = random
-        logit = drawn[:, 0].index_select(1, self.around)
+        (logit, near), (tail, logistic, normal) = drawn, random
         first = logit[:, : self.n_pairs] + logistic
         alone = 2 * self.n_pairs - self.n_around
         other = functional.pad(logit[:, self.n_pairs :].flip(1), (0, alone), value=-100.0)
         other = other - logistic
         ranked, pair = torch.maximum(first, other).topk(self.most_around + 1, dim=1)
-        hits, energy = share[0].clamp(0, self.most_around), share[1]
-        cut = ranked.gather(1, hits.long())
+        cut = ranked.gather(1, share[0].clamp(0, self.most_around).long())
         flipped = (other > first).to(logit.dtype).gather(1, pair)
-        tail, logistic = tail.gather(1, pair), logistic.gather(1, pair)
-        tail, logit = tail + flipped * (1 - 2 * tail), ranked - (1 - 2 * flipped) * logistic
+        tail = tail.gather(1, pair)
+        tail = tail - flipped * (1 + 2 * tail)
+        logit = ranked - (1 - 2 * flipped) * logistic.gather(1, pair)
         which = pair + flipped.long() * (self.n_around - 1 - 2 * pair)
         cells = self.around.index_select(0, which.flatten()).reshape(which.shape)
-        weight = drawn[:, 1:].gather(2, cells[:, None].expand(-1, self.mixtures, -1)).transpose(1, 2)
+        weight = self.weights_around(told, logit, near.gather(1, which))
         mean, log_sigma = self._choose(self.normals_around[None, None], weight, tail, cut - logit)
-        excess = (ranked > cut).to(logit.dtype) * self._excess(mean, log_sigma, normal)
-        return cells, self._scaled(excess, hits, energy)
+        excess = self._excess(mean, log_sigma, normal)
+        return cells, self._scaled((ranked > cut).to(logit.dtype), excess, share[1])
 
     def _choose(self, normals: Tensor, weight: Tensor, tail: Tensor, lack: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log sigma of a normal each, by the part of the noise that did not decide about the hit.
 
-        Given that logit + logistic > cut, tail * (1 + exp(cut - logit)) is uniform.
+        Given that logit + logistic > cut, -tail * (1 + exp(cut - logit)) is uniform.
         """
-        chance = (tail * (1 + lack.exp())).clamp(max=0.999999)
-        above = beyond(weight, chance[..., None], self.running) + self.last_one
+        chance = (tail * (1 + lack.exp())).clamp(min=-0.999999)
+        reached = weight.clamp(-LARGEST, LARGEST).exp() @ self.signed
+        above = (chance[..., None] * reached[..., -1:] > reached).to(weight.dtype)
         mean, log_sigma = (normals * above[:, :, None]).sum(-1).unbind(-1)
         return mean, log_sigma.clamp(NARROWEST, WIDEST)
 
     def _excess(self, mean: Tensor, log_sigma: Tensor, normal: Tensor) -> Tensor:
         value = mean + log_sigma.exp() * normal
-        return (value.clamp(-9.0, 7.0).exp() - SOFT).clamp(min=1e-4)
+        return (value.clamp(max=7.0).exp() - SOFT).clamp(min=1e-4)
 
-    def _scaled(self, excess: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
-        """Stretch what the hits of a pass have above threshold to the energy of the pass; 0 is no hit."""
-        spare = (energy - hits * self.threshold).clamp(min=0)
-        factor = spare / excess.sum(1, keepdim=True).clamp(min=1e-5)
-        return (excess > 0).to(excess.dtype) * self.threshold + excess * factor
+    def _scaled(self, hit: Tensor, excess: Tensor, spare: Tensor) -> Tensor:
+        """Stretch what the hits of a pass have above threshold to the spare energy of the pass; 0 is no hit."""
+        factor = spare / (hit * excess).sum(1, keepdim=True).clamp(min=1e-5)
+        return hit * (self.threshold + excess * factor)
 
 
 @dataclass(frozen=True)
@@ -289,9 +303,9 @@ class Noise:
     """Random numbers of all layers and passes.
 
     Attributes:
-        inside: Uniform, logistic and normal numbers of the cells of each pass, (n, n_cells). The uniform number is
-            the probability of a larger logistic one.
-        around: Likewise uniform and logistic ones for the pairs of cells around the window in each layer,
+        inside: Tails, logistic and normal numbers of the cells of each pass, (n, n_cells). The tail is minus the
+            probability of a larger logistic number.
+        around: Likewise tails and logistic ones for the pairs of cells around the window in each layer,
             (n, n_pairs), and normal ones by rank, (n, most_around + 1).
         shares: See `_shares.share_noise`, for each layer.
     """

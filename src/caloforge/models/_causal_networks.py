@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +39,6 @@ class CausalNetworks(nn.Module):
         window: Rows and columns drawn in four passes; what lies around them is drawn at once.
         width: Of the network of a cell in the window.
         depth: Number of its hidden layers after the first.
-        width_around: Of the network of a cell around it.
         hidden: Width of the network over layers.
         features: Numbers that the networks of cells get to know about each layer.
         mixtures: Normals in the energy of a hit.
@@ -59,7 +57,7 @@ class CausalNetworks(nn.Module):
     around: Tensor
     order: Tensor
     running: Tensor
-    last_one: Tensor
+    signed: Tensor
     offsets: Tensor
     scales: Tensor
 
@@ -71,7 +69,6 @@ class CausalNetworks(nn.Module):
         window: int,
         width: int,
         depth: int,
-        width_around: int,
         hidden: int,
         features: int,
         mixtures: int,
@@ -108,22 +105,18 @@ class CausalNetworks(nn.Module):
         self.beside = nn.Parameter(torch.randn(len(self.sizes), side, width) / side)
         self.summarised = nn.Parameter(spread * torch.randn(len(self.sizes), n_told, n_places, width))
         self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-        self.hit = nn.Linear(width, 1)
-        self.weight = nn.Linear(width, mixtures)
-        self.normals = nn.Linear(width, 2 * mixtures)
+        self.head = nn.Linear(width, 1 + 3 * mixtures)  # logit of a hit, weights of normals, normals
 
-        self.summarised_around = nn.Parameter(spread * torch.randn(n_told, width_around, n_places))
-        n_seen = 2 * (SEEN_LAYERS + 1)
-        self.near_around = nn.Parameter(torch.randn(width_around, n_seen) / math.sqrt(n_seen))
-        self.head_around = nn.Parameter(0.05 * torch.randn(1 + mixtures, width_around))
-        self.bias_around = nn.Parameter(-5.0 * (torch.arange(1 + mixtures) == 0)[:, None])
+        self.logit_around = nn.Parameter(spread * torch.randn(n_told, n_places))
+        self.weight_around = nn.Parameter(torch.zeros(n_told + 2, mixtures))
+        self.near_around = nn.Parameter(torch.full((2, SEEN_LAYERS + 1), 0.1))
         self.normals_around = nn.Parameter(torch.zeros(2, mixtures))
         with torch.no_grad():
-            for head in (self.hit, self.weight, self.normals):
-                head.weight.normal_(std=0.05)
-                head.bias.zero_()
-            self.hit.bias.fill_(-3.0)
-            for steps in (self.normals.bias[:mixtures], self.normals_around[0]):
+            self.head.weight.normal_(std=0.05)
+            self.head.bias.zero_()
+            self.head.bias[0] = -3.0
+            self.logit_around[0, 0] = -4.0
+            for steps in (self.head.bias[1 + mixtures : 1 + 2 * mixtures], self.normals_around[0]):
                 steps.fill_(4.0 / (mixtures - 1))  # means from -3 to 1, in steps
                 steps[-1] = -3.0
 
@@ -169,7 +162,8 @@ class CausalNetworks(nn.Module):
             "rows": _three_diagonals(self.lattice.n_rows) / 3,
             "columns": _three_diagonals(self.lattice.n_columns) / 3,
             "running": running_sum(self.mixtures),
-            "last_one": last,
+            # running sums, the last with a minus sign: no part of the sum lies beyond it
+            "signed": running_sum(self.mixtures) @ (torch.eye(self.mixtures) - 2 * torch.diag(last)),
             "offsets": torch.tensor([0.3, 0.01]).repeat_interleave(len(self.sizes) + 1),
             "scales": torch.tensor([1 / 2, 1 / 3]).repeat_interleave(len(self.sizes) + 1),
         }
@@ -264,14 +258,15 @@ class CausalNetworks(nn.Module):
         hidden = functional.relu(base + (told @ matrix).reshape(base.shape)).flatten(0, 1)
         for layer in self.deeper:
             hidden = hidden + functional.relu(layer(hidden))
+        logit, weight, normals = self.head(hidden).split([1, self.mixtures, 2 * self.mixtures], 1)
         return (
-            self.hit(hidden).reshape(shape),
-            self.weight(hidden).reshape(*shape, self.mixtures),
-            self.normals(hidden).reshape(*shape, 2, self.mixtures),
+            logit.reshape(shape),
+            weight.reshape(*shape, self.mixtures),
+            normals.reshape(*shape, 2, self.mixtures),
         )
 
-    def around_pass(self, before: Tensor, here: Tensor, told: Tensor) -> Tensor:
-        """The distributions of the cells around the window.
+    def around_pass(self, before: Tensor, here: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """The distributions of the cells around the window: cheap, for few of them are hit.
 
         Args:
             before: See `base`.
@@ -279,40 +274,56 @@ class CausalNetworks(nn.Module):
             told: (n, n_told), see `told`.
 
         Returns:
-            (n, 1 + mixtures, n_rows * n_columns), logits of a hit and logarithms of the weights of normals, which are
-            `normals_around`; of no meaning in the window.
+            Logits of a hit, and the part of it that is due to the energy near the cells, both (n, n_around).
         """
-        maps = (told @ self.summarised_around.flatten(1)).unflatten(1, (-1, self.places.shape[1]))
         seen = torch.cat([before, here[:, None]], 1)
-        seen = torch.cat([seen, self.rows @ seen @ self.columns], 1).flatten(2)
-        near = functional.relu(self.near_around[None] @ seen + maps @ self.places.T)
-        return self.head_around[None] @ near + self.bias_around
+        own, near = (self.near_around[None] @ seen.flatten(2)).split(1, 1)
+        near = self.rows @ near.reshape(-1, *seen.shape[2:]) @ self.columns
+        near = (own[:, 0] + near.flatten(1)).index_select(1, self.around)
+        return told @ self.logit_around @ self.places[self.around].T + near, near
 
-    def about(self, layer: Layer) -> Tensor:
-        """What is known of layers before their groups have their shares, (n, n_about)."""
-        return torch.cat([describe(layer.hits, layer.energy), layer.moments, layer.features], 1)
+    def weights_around(self, told: Tensor, logit: Tensor, near: Tensor) -> Tensor:
+        """Logarithms of the weights of `normals_around` for hits around the window.
+
+        Args:
+            told: (n, n_told), see `told`.
+            logit: (n, n_hits), see `around_pass`.
+            near: Likewise.
+
+        Returns:
+            (n, n_hits, mixtures).
+        """
+        steady, of_logit, of_near = self.weight_around.split([told.shape[1], 1, 1])
+        weights: Tensor = (told @ steady)[:, None] + logit[:, :, None] * of_logit + near[:, :, None] * of_near
+        return weights
 
     def of_groups(self, hits: Tensor, energy: Tensor) -> Tensor:
         """Encode hits and energies in MeV, both (n, n_groups), as network input (n, 2 * n_groups)."""
         return (torch.cat([hits, energy], 1) + self.offsets).log() * self.scales
 
-    def common(self, about: Tensor, groups: Tensor) -> Tensor:
-        """What all passes of layers are told, (n, n_common), from `about` and `of_groups` of the layers."""
-        return torch.cat([torch.ones_like(about[:, :1]), about, groups], 1)
+    def common(self, about: Tensor, groups: Tensor, one: Tensor) -> Tensor:
+        """What all passes of layers are told, (n, n_common).
 
-    def told(self, common: Tensor, layer: Layer, known: Tensor, seen: Tensor) -> Tensor:
+        Args:
+            about: (n, n_about): `describe` of the layers, their moments and their features.
+            groups: (n, 2 * n_groups), see `of_groups`.
+            one: (n, 1), ones.
+        """
+        return torch.cat([one, about, groups], 1)
+
+    def told(self, common: Tensor, energy: Tensor, known: Tensor, seen: Tensor) -> Tensor:
         """What a pass after the first is told, or with no cells `seen` the cells around the window.
 
         Args:
             common: See `common`.
-            layer: What is known of the layers.
+            energy: (n, 1) of the layers in MeV.
             known: (n, n_known) energies of the cells drawn already, in MeV.
             seen: The same, see `compress`, or (n, 0).
 
         Returns:
             (n, n_told + n_known).
         """
-        drawn = known @ self.lever[self.inside[: known.shape[1]], :2] / (layer.energy + 0.01)
+        drawn = known @ self.lever[self.inside[: known.shape[1]], :2] / (energy + 0.01)
         return torch.cat([common, drawn, seen], 1)
 
     def centres(self, levers: Tensor) -> Tensor:
@@ -329,31 +340,14 @@ class CausalNetworks(nn.Module):
         return torch.cat([centre, distance], -1)
 
 
-@dataclass(frozen=True)
-class Layer:
-    """What is known of layers before their cells are drawn.
-
-    Attributes:
-        hits: (n, 1).
-        energy: (n, 1) in MeV.
-        moments: (n, 15): `centres` of the last layer, the one before, and of all before with fading weight.
-        features: (n, features) of the layers.
-    """
-
-    hits: Tensor
-    energy: Tensor
-    moments: Tensor
-    features: Tensor
-
-
 def compress(energies: Tensor) -> Tensor:
     """Bring cell energies in MeV to the scale on which the networks see them, of the same shape."""
     return (energies / SCALE).log1p()
 
 
 def describe(hits: Tensor, energy: Tensor) -> Tensor:
-    """Encode hits and energies in MeV, both (n, 1), as network input (n, 3)."""
-    logs = torch.cat([hits + 0.3, energy + 0.01], 1).log()
+    """Encode hits and energies in MeV, both (...), as network input (..., 3)."""
+    logs = torch.stack([hits + 0.3, energy + 0.01], -1).log()
     return logs @ torch.tensor([[1 / 2, 0, -1 / 2], [0, 1 / 3, 1 / 2]], dtype=logs.dtype, device=logs.device)
 
 

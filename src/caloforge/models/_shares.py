@@ -96,29 +96,29 @@ class Shares(nn.Module):
         return -(of_hits + of_energy)
 
     def sample(
-        self, told: Tensor, hits: Tensor, energy: Tensor, most: tuple[int, ...], random: tuple[Tensor, ...]
+        self, told: Tensor, hits: Tensor, spare: Tensor, most: tuple[int, ...], random: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
         """Draw the hits and energies of the groups.
 
         Args:
             told: (n, told).
             hits: (n, 1) of the layer.
-            energy: (n, 1) of the layer in MeV.
+            spare: (n, 1) energy of the layer in MeV above hits * threshold.
             most: Hits that each part can have.
             random: See `share_noise`.
 
         Returns:
-            Hits and energies in MeV, both (n, n_groups).
+            Hits, and energies in MeV above hits * threshold, both (n, n_groups).
         """
         first, second, logistic, normal = random
         hidden = self._hidden(told)
         place, width = self._chosen(self.of_hits(hidden), first)
         share = torch.sigmoid(place).split(1, 1)
-        shift = (0.3 * width.clamp(-4.0, 3.0).exp() * logistic).split(1, 1)
+        shift = (width.clamp(-4.0, 3.0).exp() * (0.3 * logistic)).split(1, 1)
         rest, parts = hits, []
         for k, highest in enumerate(most):
             room = rest + 1
-            part = (room * share[k] + room.sqrt() * shift[k]).floor().clamp(0, highest)
+            part = (room * share[k] + room.sqrt() * shift[k]).floor().clamp(0.0, float(highest))
             parts.append(torch.minimum(part, rest))
             rest = rest - parts[k]
         shared = torch.cat([*parts, rest], 1)
@@ -128,10 +128,8 @@ class Shares(nn.Module):
         odds = odds.clamp(-LARGEST_ODDS, LARGEST_ODDS)
         odds = torch.where((shared @ self.before.T)[:, :-1] <= 0, ALL_OR_NOTHING, odds)
         odds = torch.where(shared[:, :-1] <= 0, -ALL_OR_NOTHING, odds)
-        left = (-functional.softplus(odds) @ self.left).exp()
-        spare = (energy - hits * self.threshold).clamp(min=0)
-        own = functional.pad(torch.sigmoid(odds), (0, 1), value=1.0)
-        return shared, shared * self.threshold + spare * left * own
+        left = (-(1 + odds.exp()).log() @ self.left).exp()
+        return shared, spare * left * functional.pad(torch.sigmoid(odds), (0, 1), value=1.0)
 
     def _hidden(self, told: Tensor) -> Tensor:
         hidden = functional.silu(self.first(told))
@@ -148,7 +146,7 @@ class Shares(nn.Module):
         """Place and width of each part, both (n, n_parts), of a component chosen by a uniform number (n, 1)."""
         chosen = choose(numbers[:, : self.mixtures], uniform, self.running)
         table = numbers[:, self.mixtures :].unflatten(1, (2, self.mixtures, self.n_parts))
-        place, width = (table * chosen[:, None, :, None]).sum(2).unbind(1)
+        place, width = (table * chosen[:, None, :, None]).sum(2).flatten(1).split(self.n_parts, 1)
         return place, width
 
     def _on_rest(self, place: Tensor, width: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,6 @@ class Causal3DConfig(ApproachConfig):
         window: Rows and columns around the axis that are drawn in four passes.
         width: Of the network of a cell there.
         depth: Number of its hidden layers after the first.
-        width_around: Of the network of a cell outside the window.
         hidden: Width of the network over layers.
         features: Numbers that the networks of cells get to know about each layer.
         mixtures: Normals in the energy of a hit.
@@ -49,7 +48,6 @@ class Causal3DConfig(ApproachConfig):
     window: Window = 13
     width: Count = 24
     depth: Annotated[int, Field(ge=0)] = 2
-    width_around: Count = 10
     hidden: Count = 64
     features: Count = 16
     mixtures: Annotated[int, Field(ge=2)] = 4
@@ -81,7 +79,6 @@ class Causal3DGenerator(Generator):
             window=config.window,
             width=config.width,
             depth=config.depth,
-            width_around=config.width_around,
             hidden=config.hidden,
             features=config.features,
             mixtures=config.mixtures,
