@@ -31,8 +31,8 @@ from caloforge.models._layers import NOISE_PER_LAYER, LayerModel, encode_inciden
 from caloforge.models._sublattices import split_layer
 from caloforge.showers import pdg_id
 
-NEVER = -1e4
-"""Score of a cell that is not hit because the one opposite to it may be."""
+NEVER = -1e6
+"""What the score of a cell loses for each unit by which it is behind the one opposite to it."""
 PENALTY_EVERY = 8
 """The gradient penalty is taken in one step of so many, that much stronger (lazily, as in arXiv:1912.04958)."""
 
@@ -234,8 +234,9 @@ class Gan3DGenerator(Generator):
             [self.n_single, *[(score.shape[2] - self.n_single) // 2] * 2], dim=2
         )
         ranked = torch.cat([single, torch.maximum(first, second)], 2).topk(self.most_hits + 1, dim=2).values
-        ahead = first >= second
-        score = torch.cat([single, torch.where(ahead, first, NEVER), torch.where(ahead, NEVER, second)], 2)
+        # who is behind its partner can't be hit; in engines much faster than a choice by `where`
+        behind = NEVER * (second - first)
+        score = torch.cat([single, first + behind.clamp(max=0), second - behind.clamp(min=0)], 2)
         above = (score - ranked.gather(2, hits.long())).clamp(min=0)
         is_hit = (above * 1e6).clamp(max=1.0)
         weight = power.clamp(-12.0, 12.0).exp() * above / (above + 0.2)
