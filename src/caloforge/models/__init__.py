@@ -15,6 +15,7 @@ APPROACHES = {
     "gan3d": "caloforge.models.gan3d:Gan3D",
     "causal3d": "caloforge.models.causal3d:Causal3D",
     "library": "caloforge.models.library:Library",
+    "parametrised": "caloforge.models.parametrised:Parametrised",
 }
 """Where each approach lives, by its name in recipes."""
 
