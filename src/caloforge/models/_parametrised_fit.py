@@ -325,24 +325,43 @@ def _move(generator: ParametrisedGenerator, data: Summary, made: Summary, rate: 
     wanted, got = (_by_particle(generator, s, f) for s, f in ((data, of_data), (made, of_made)))
     for kind, (target, now) in enumerate(zip(wanted, got, strict=True)):
         _put(generator, kind, _get(generator, kind).moved(target, now, rate))
-    for name, excess in (("clusters", _layer_excess), ("core_clusters", _core_excess)):
+    rests = [_rests(generator, s, f) for s, f in ((data, of_data), (made, of_made))]
+    for name, number in (("clusters", 0), ("core_clusters", 1)):
         target, now = (
-            _trend(excess(generator, s, f), s.log_energy) for s, f in ((data, of_data), (made, of_made))
+            _trend((rest[number] ** 2).mean(1), s.log_energy)
+            for rest, s in zip(rests, (data, made), strict=True)
         )
         own = getattr(generator, name)
         own += rate * torch.from_numpy(target - now).float()
         own.clamp_(-6.0, 2.0)
+    lag, link = (
+        [correlate(rest) for rest in rests] for correlate in (_lag, lambda r: -_correlation(r[0], r[1]))
+    )
+    generator.smoothness.add_(rate * (lag[0] - lag[1])).clamp_(0.0, 0.9)
+    generator.core_link.add_(rate * (link[0] - link[1])).clamp_(0.0, 0.95)
+    generator.smoothing.copy_(smoothing(float(generator.smoothness), generator.shape[0]))
     _set_layer_weights(generator, data, made, rate)
 
 
-def _layer_excess(generator: ParametrisedGenerator, data: Summary, shapes: Shapes) -> Array:
-    """Squared residuals of layers in units of one spot, mean over the shower, (n_showers,)."""
+def smoothing(correlation: float, n_layers: int) -> Tensor:
+    """Make the matrix that gives independent normal numbers the correlation to the power of their distance.
+
+    >>> mix = smoothing(0.5, 3)
+    >>> (mix.T @ mix).tolist()
+    [[1.0, 0.5, 0.25], [0.5, 1.0, 0.5], [0.25, 0.5, 1.0]]
+    """
+    place = np.arange(n_layers)
+    wanted = correlation ** np.abs(place[:, None] - place).astype(float)
+    return torch.from_numpy(np.linalg.cholesky(wanted).T.copy()).float()
+
+
+def _rests(generator: ParametrisedGenerator, data: Summary, shapes: Shapes) -> tuple[Array, Array]:
+    """Residuals of layers and of their central cells in units of their spots' fluctuations, (n_showers, n_layers).
+
+    0 where little is expected.
+    """
+    spot = float(generator.spot_size)
     mean = expected(generator, data, shapes)
-    return np.asarray(((data.layers - mean) ** 2).sum(1) / mean.sum(1) / float(generator.spot_size))
-
-
-def _core_excess(generator: ParametrisedGenerator, data: Summary, shapes: Shapes) -> Array:
-    """Squared residuals of the central cell in units of one spot, mean over the shower, (n_showers,)."""
     depth = generator.depth.double().numpy()[None] - starts(generator, data)[:, None]
     tau = np.clip(depth / np.exp(shapes.log_maximum)[:, None], 0, DEEPEST)
     parts = []
@@ -357,15 +376,27 @@ def _core_excess(generator: ParametrisedGenerator, data: Summary, shapes: Shapes
         mine = 6 * data.kind + number == group
         ratio = data.classes[mine, :, 0].sum(0) / np.clip((share * layers)[mine].sum(0), 1e-9, None)
         share[mine] = np.clip(share[mine] * ratio, 1e-3, 1 - 1e-3)
-    rest = data.classes[..., 0] - share * layers
-    return np.asarray((rest**2).sum(1) / (share * (1 - share) * layers).sum(1) / float(generator.spot_size))
+    much = mean > 2 * spot
+    of_layers = np.where(much, (layers - mean) / np.sqrt(spot * mean.clip(1e-9)), 0.0)
+    variance = spot * share * (1 - share) * layers
+    of_core = np.where(much, (data.classes[..., 0] - share * layers) / np.sqrt(variance.clip(1e-9)), 0.0)
+    return of_layers.clip(-7, 7), of_core.clip(-7, 7)
+
+
+def _correlation(first: Array, second: Array) -> float:
+    return float((first * second).sum() / np.sqrt((first**2).sum() * (second**2).sum() + 1e-9))
+
+
+def _lag(rests: tuple[Array, Array]) -> float:
+    """Correlation of neighbouring layers."""
+    return _correlation(rests[0][:, 1:], rests[0][:, :-1])
 
 
 def _trend(excess: Array, log_energy: Array) -> Array:
     """ln of the mean, as a line in ln E: (2,)."""
     order = np.argsort(log_energy)
     parts = np.array_split(order, 4)
-    values = [np.log(np.minimum(excess[part], 50.0).mean() + 1e-3) for part in parts]
+    values = [np.log(excess[part].mean() + 1e-2) for part in parts]
     line = np.polyfit([log_energy[part].mean() for part in parts], values, 1)
     return line[::-1].copy()
 

@@ -5,8 +5,8 @@ Grindhammer, Rudowicz and Peters, NIM A290 (1990) 469, and Grindhammer and Peter
 of their logarithms; photons convert at an exponential depth of 9/7 radiation lengths (Tsai, Rev. Mod. Phys. 46 (1974) 815)
 first (`_longitudinal`). Each layer spreads its energy by two rational functions of the radius, core and tail, whose radii
 and weight depend on the depth in units of T and on ln E (`_radial`); a little of it is a wide halo of constant radius. Sampling fluctuations come from spots of energy:
-a Poisson number of them in each cell (`_spots`), the energy of a layer and the part in its core fluctuating a little more
-because spots come in clusters. Beyond GFlash: up to the maximum, the electron, or the pair that a photon became, passes
+a Poisson number of them in each cell (`_spots`). The energy of a layer, its neighbours along, and the part in its core fluctuate
+a little more, because spots come in clusters, mostly off the axis. Beyond GFlash: up to the maximum, the electron, or the pair that a photon became, passes
 each layer as a track through the central cell; and layers before the shower see energy scattered back.
 
 Nothing is trained by gradients through showers: `_parametrised_fit` fits a few hundred numbers to moments, in a minute.
@@ -99,6 +99,9 @@ class ParametrisedGenerator(Generator):
     log_range: Tensor
     clusters: Tensor
     core_clusters: Tensor
+    smoothness: Tensor
+    core_link: Tensor
+    smoothing: Tensor
     spot_mean: Tensor
     spot_size: Tensor
     track: Tensor
@@ -142,6 +145,10 @@ class ParametrisedGenerator(Generator):
         # ln of relative variances in units of one spot: linear in ln E
         self.register_buffer("clusters", torch.tensor([-1.0, 0.0]))
         self.register_buffer("core_clusters", torch.tensor([-1.0, 0.0]))
+        # of neighbouring layers' fluctuations, and of them with that of the core (see `_parametrised_fit`)
+        self.register_buffer("smoothness", torch.zeros(()))
+        self.register_buffer("core_link", torch.zeros(()))
+        self.register_buffer("smoothing", torch.eye(n_layers))
         self.register_buffer("spot_mean", torch.ones(()))  # MeV
         self.register_buffer("spot_size", torch.ones(()))  # MeV: mean square / mean
         self.register_buffer("track", torch.zeros(TRACK_STEPS + 1))  # quantiles, MeV
@@ -159,6 +166,8 @@ class ParametrisedGenerator(Generator):
         tau = (self.depth - start) / values[:, :1].exp()
         passing = ((tau > 0) & (tau < 1)).to(showing.dtype) * self.tracks[kind][:, None]
         spread = (showing - passing * self.track.mean()).clamp(min=0)
+        of_layers = of_layers @ self.smoothing
+        of_core = (1 - self.core_link**2).sqrt() * of_core - self.core_link * of_layers
         size = (self.clusters[0] + self.clusters[1] * log_energy).exp() * self.spot_size
         spread = redistribute(spread, gamma_factor(spread / size, of_layers))
         core_size = (self.core_clusters[0] + self.core_clusters[1] * log_energy).exp() * self.spot_size
