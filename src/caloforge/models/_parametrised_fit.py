@@ -140,17 +140,20 @@ def fit_spots(generator: ParametrisedGenerator, sample: Batch) -> None:
 
 
 def fit_tracks(generator: ParametrisedGenerator, sample: Batch) -> None:
-    """Take the energy of a track from the central cell of the first layer, where electrons have not showered."""
+    """Take the energy of a track from the central cell of the first layer, where most electrons have not showered.
+
+    If there are no electrons, or they have showered, it is a third of a spot.
+    """
     electrons = generator.known[generator.converts == 0]
     chosen = torch.isin(sample.incident[:, 0], electrons)
     centre = int((generator.class_of == 0).nonzero()[0])
-    energies = sample.showers.flatten(2)[chosen, 0, centre].double()
+    energies = sample.showers.flatten(2)[chosen, 0, centre].double().numpy()
     energies = energies[energies > 0]
-    if len(energies) < FEWEST:
-        energies = torch.full((FEWEST,), float(generator.spot_mean) / 3).double()
-    energies = energies[energies <= 2 * energies.median()]
-    steps = np.linspace(0, 1, len(generator.track))
-    generator.track.copy_(torch.from_numpy(np.quantile(energies.numpy(), steps[::-1])))
+    spot = float(generator.spot_mean)
+    most = 2 * np.quantile(energies, 0.2) if len(energies) >= FEWEST else np.inf
+    energies = energies[energies <= most] if most < 2 * spot else np.array([spot / 3])
+    steps = np.linspace(1, 0, len(generator.track))
+    generator.track.copy_(torch.from_numpy(np.quantile(energies, steps)))
 
 
 def summarise(generator: ParametrisedGenerator, incident: Tensor, showers: Tensor) -> Summary:
