@@ -91,18 +91,30 @@ def test_the_radial_profile_integrates_to_one_and_is_the_rational_function() -> 
 )
 def test_cells_share_the_whole_profile(cells: str) -> None:
     detector = detectors.parse(SMALL.replace("cells = [9, 9], size = [5.0, 5.0]", cells))
-    sorted_cells = _radial.cells_of(detector)
-    corners, signs = torch.from_numpy(sorted_cells.corners), torch.from_numpy(sorted_cells.signs)
+    lateral = _radial.RadialProfile(detector)
     one = torch.ones(())
-    parts = _radial.fractions(corners, signs, 0.7 * one, 3 * one, 0.6 * one)
-    total = float((parts * torch.from_numpy(sorted_cells.counts)).sum())
+    parts = lateral.absolute(0.7 * one, 3 * one, 0.6 * one)
+    total = float((parts * lateral.counts).sum())
     half_y, half_x = (n * size / 2 for n, size in zip(detector.readout.cells, detector.readout.size, strict=True))
     x, y = torch.tensor(half_x), torch.tensor(half_y)
     inside = 4 * (0.6 * _radial.quadrant(x, y, 0.7 * one) + 0.4 * _radial.quadrant(x, y, 3 * one))
-    assert total == pytest.approx(float(inside), abs=1e-5)
-    square = parts[sorted_cells.class_of].reshape(detector.readout.cells)
+    assert total == pytest.approx(float(inside), abs=1e-4)
+    relative = lateral(0.7 * one, 3 * one, 0.6 * one)
+    assert float((relative * lateral.counts).sum()) == pytest.approx(1, abs=1e-5)
+    square = parts[lateral.class_of].reshape(detector.readout.cells)
     for op in detector.symmetries:
         torch.testing.assert_close(op(square), square)
+
+
+def test_far_cells_are_integrated_as_near_ones() -> None:
+    x, y, h = 20.0, 15.0, 5.0
+    for radius in (1.0, 6.0, 50.0):
+        r = torch.tensor([radius], dtype=torch.float64)
+        ends = [torch.tensor(v, dtype=torch.float64) for v in (x - h / 2, x + h / 2, y - h / 2, y + h / 2)]
+        q = [_radial.quadrant(a, b, r) for a in ends[:2] for b in ends[2:]]
+        exact = q[3] - q[2] - q[1] + q[0]
+        far = _radial.average(torch.tensor([[x, y]], dtype=torch.float64), (h, h), r)
+        assert float(far) == pytest.approx(float(exact), rel=2e-3)
 
 
 def test_cells_are_compound_poisson() -> None:

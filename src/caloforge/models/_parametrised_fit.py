@@ -27,7 +27,6 @@ from caloforge.models._longitudinal import (
     profile,
     starting_depth,
 )
-from caloforge.models._radial import fractions
 from caloforge.models._spots import quantile_table
 from caloforge.models.parametrised import (
     CONVERSION_LENGTH,
@@ -146,7 +145,7 @@ def fit_tracks(generator: ParametrisedGenerator, sample: Batch) -> None:
     """
     electrons = generator.known[generator.converts == 0]
     chosen = torch.isin(sample.incident[:, 0], electrons)
-    centre = int((generator.class_of == 0).nonzero()[0])
+    centre = int((generator.lateral.class_of == 0).nonzero()[0])
     energies = sample.showers.flatten(2)[chosen, 0, centre].double().numpy()
     energies = energies[energies > 0]
     spot = float(generator.spot_mean)
@@ -158,12 +157,12 @@ def fit_tracks(generator: ParametrisedGenerator, sample: Batch) -> None:
 
 def summarise(generator: ParametrisedGenerator, incident: Tensor, showers: Tensor) -> Summary:
     """Sum showers up."""
-    n_classes = len(generator.counts)
-    to_classes = torch.nn.functional.one_hot(generator.class_of, n_classes).float()
+    n_classes = len(generator.lateral.counts)
+    to_classes = torch.nn.functional.one_hot(generator.lateral.class_of, n_classes).float()
     flat = showers.flatten(2)
     classes = torch.cat([part @ to_classes for part in flat.split(CHUNK)])
-    reach = 2 * generator.corners.amin(0) * 1.01  # the central cell and its neighbours
-    near = _class_places(generator).le(reach).all(1)
+    size = torch.tensor(generator.lateral.size)
+    near = generator.lateral.centres.le(1.01 * size).all(1)  # the central cell and its neighbours
     middle = (classes * near).sum(2)
     after = torch.cat([middle[:, 1:], middle[:, -1:]], 1)
     mean = generator.spot_mean
@@ -171,12 +170,6 @@ def summarise(generator: ParametrisedGenerator, incident: Tensor, showers: Tenso
     first = torch.where(seen.any(1), seen.int().argmax(1), classes.sum(2).argmax(1))
     kind = (incident[:, :1] == generator.known).int().argmax(1)
     return Summary(kind.numpy(), incident[:, 1].double().numpy(), classes.numpy(), first.numpy())
-
-
-def _class_places(generator: ParametrisedGenerator) -> Tensor:
-    """Mean of the |corners| of the cells of each class, (n_classes, 2): cells on an axis have it inside."""
-    touches = (generator.signs != 0).float()
-    return (touches.T @ generator.corners) / touches.sum(0)[:, None]
 
 
 def starts(generator: ParametrisedGenerator, data: Summary) -> Array:
@@ -203,7 +196,7 @@ def fit_backscatter(generator: ParametrisedGenerator, data: Summary) -> None:
         return
     energies, n_layers = data.layers, data.layers.shape[1]
     photon = generator.converts.numpy()[data.kind] > 0
-    classes = np.zeros(len(generator.counts))
+    classes = np.zeros(len(generator.lateral.counts))
     level, slope = generator.backscatter
     for layer in range(n_layers):
         early = photon & (data.first > layer + 1)
@@ -220,7 +213,7 @@ def fit_backscatter(generator: ParametrisedGenerator, data: Summary) -> None:
         slope[layer], level[layer] = float(np.clip(line[0], -1.0, 1.0)), float(line[1])
         classes += data.classes[early, layer].sum(0)
     if classes.sum() > 0:
-        tried = torch.linspace(0.0, 3.0, 60).exp() * generator.corners.amin()
+        tried = torch.linspace(0.0, 3.0, 60).exp() * min(generator.lateral.size) / 2
         likelihood = []
         for radius in tried:
             generator.backscatter_radius.copy_(radius)
@@ -270,7 +263,7 @@ def fit_radial(generator: ParametrisedGenerator, data: Summary, shapes: Shapes, 
     back = (binned(back_of(generator, data)) / total.clamp(min=1e-9))[keep].clamp(0, 0.95).float()
     wanted = by_class[keep].float()
     scale = float(wanted.sum())
-    cell = 2 * float(generator.corners.amin())
+    cell = min(generator.lateral.size)
     radial = torch.zeros(4, RADIAL_TERMS)
     radial[:, 0] = torch.tensor([np.log(0.5 * cell), np.log(3.0), 1.0, -4.0])
     halo_radius = torch.tensor(float(np.log(8 * cell)))
@@ -282,8 +275,7 @@ def fit_radial(generator: ParametrisedGenerator, data: Summary, shapes: Shapes, 
         core, tail, odds, halo = radii_and_odds(
             (radial_basis(mean_tau[:, None], mean_y[:, None]) @ radial.T)[:, 0]
         )
-        parts = fractions(generator.corners, generator.signs, core, tail, torch.sigmoid(odds))
-        parts = parts / (parts @ generator.counts)[:, None]
+        parts = generator.lateral(core, tail, torch.sigmoid(odds))
         wide = generator.single_parts(halo_radius.clamp(0.0, 6.0).exp())
         parts = parts + torch.sigmoid(halo)[:, None] * (wide - parts)
         mixed = (1 - back[:, None]) * parts + back[:, None] * scattered
@@ -372,7 +364,7 @@ def _rests(generator: ParametrisedGenerator, data: Summary, shapes: Shapes) -> t
         part = generator.radial_parts(
             torch.from_numpy(tau[some]).float(), torch.from_numpy(data.log_energy[some, None]).float()
         )
-        parts.append((part[..., 0] * generator.counts[0]).double().numpy())
+        parts.append((part[..., 0] * generator.lateral.counts[0]).double().numpy())
     share, layers = np.concatenate(parts), data.layers
     number = np.searchsorted(np.quantile(data.log_energy, np.linspace(0, 1, 7)[1:-1]), data.log_energy)
     for group in np.unique(6 * data.kind + number):  # the mean is not what is asked for

@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, cast
 
-import numpy as np
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor
@@ -27,7 +26,7 @@ from caloforge.errors import InputError
 from caloforge.models._base import ApproachConfig, Batch, FittedApproach, Generator
 from caloforge.models._layers import GAMMA, REFERENCE_ENERGY
 from caloforge.models._longitudinal import profile
-from caloforge.models._radial import cells_of, fractions
+from caloforge.models._radial import RadialProfile
 from caloforge.models._spots import COLUMNS, ROWS, draw_cells
 from caloforge.showers import pdg_id
 
@@ -84,10 +83,6 @@ class ParametrisedGenerator(Generator):
     tracks: Tensor
     centre: Tensor
     depth: Tensor
-    corners: Tensor
-    signs: Tensor
-    class_of: Tensor
-    counts: Tensor
     means: Tensor
     slopes: Tensor
     spreads: Tensor
@@ -114,7 +109,7 @@ class ParametrisedGenerator(Generator):
         self.n_cells = self.shape[1] * self.shape[2]
         self.noise_sizes = [1, 3, n_layers, n_layers, MOST_TRACKS * n_layers, n_layers * self.n_cells]
         self.noise_size = sum(self.noise_sizes)
-        cells = cells_of(detector)
+        self.lateral = RadialProfile(detector)
 
         def fixed(name: str, values: Tensor) -> None:
             self.register_buffer(name, values, persistent=False)
@@ -123,13 +118,9 @@ class ParametrisedGenerator(Generator):
         fixed("converts", torch.tensor([float(pdg == GAMMA) for pdg in particles]))
         tracks = [MOST_TRACKS if pdg == GAMMA else 1 for pdg in particles]
         fixed("tracks", torch.tensor(tracks, dtype=torch.float32))
-        centre = (cells.corners.min() >= 0) & (np.arange(len(cells.counts)) == 0)
-        fixed("centre", torch.from_numpy(centre.astype(np.float32)) / float(cells.counts[0]))
+        counts = self.lateral.counts
+        fixed("centre", (torch.arange(len(counts)) == 0) / counts[0])  # where the axis passes
         fixed("depth", torch.tensor([layer.depth for layer in detector.layers], dtype=torch.float32))
-        fixed("corners", torch.from_numpy(cells.corners))
-        fixed("signs", torch.from_numpy(cells.signs))
-        fixed("class_of", torch.from_numpy(cells.class_of))
-        fixed("counts", torch.from_numpy(cells.counts))
         # ln T, ln (alpha - 1), ln response: see `_longitudinal.Correlated`
         self.register_buffer("means", torch.zeros(n_particles, 3, 3))
         self.register_buffer("slopes", torch.zeros(n_particles, 3, 2, 2))
@@ -175,8 +166,8 @@ class ParametrisedGenerator(Generator):
         energy = spread[..., None] * self.radial_parts(tau.clamp(0.0, DEEPEST), log_energy, wobble)
         energy = energy + back[..., None] * self.single_parts(self.backscatter_radius)
         exceed = _upper_tail(of_cells).unflatten(1, (self.shape[0], self.n_cells))
-        drawn = draw_cells(energy / self.spot_mean, self.class_of, self.table, exceed)
-        drawn = drawn + self.draw_tracks(passing, of_tracks)[..., None] * self.centre[self.class_of]
+        drawn = draw_cells(energy / self.spot_mean, self.lateral.class_of, self.table, exceed)
+        drawn = drawn + self.draw_tracks(passing, of_tracks)[..., None] * self.centre[self.lateral.class_of]
         drawn = torch.where(drawn >= self.threshold, drawn, torch.zeros_like(drawn))
         return drawn.reshape(-1, *self.shape)
 
@@ -251,15 +242,13 @@ class ParametrisedGenerator(Generator):
             (n_showers, n_layers, n_classes).
         """
         core, tail, odds, halo = radii_and_odds(radial_basis(tau, log_energy) @ self.radial.T)
-        parts = fractions(self.corners, self.signs, core, tail, torch.sigmoid(odds + wobble))
-        parts = parts / (parts @ self.counts)[..., None]
+        parts = self.lateral(core, tail, torch.sigmoid(odds + wobble))
         return parts + torch.sigmoid(halo)[..., None] * (self.single_parts(self.halo_radius) - parts)
 
     def single_parts(self, radius: Tensor) -> Tensor:
         """Part of the energy in one cell of each class for one radius in mm everywhere, (n_classes,)."""
-        radius = radius[None]
-        parts = fractions(self.corners, self.signs, radius, radius, torch.ones_like(radius))[0]
-        return parts / (parts * self.counts).sum()
+        parts: Tensor = self.lateral(radius, radius, torch.ones_like(radius))
+        return parts
 
 
 def radial_basis(tau: Tensor, log_energy: Tensor) -> Tensor:
