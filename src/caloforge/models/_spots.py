@@ -65,10 +65,11 @@ def draw_cells(number: Tensor, class_of: Tensor, table: Tensor, exceed: Tensor) 
     per_row = (ROWS - 1) / (LOG_MOST - LOG_FEWEST)
     row = ((number.log() - LOG_FEWEST) * per_row + 0.5).clamp(0, ROWS - 1).floor() * (COLUMNS + 1)
     chance = -torch.expm1(-number)
-    part = exceed / chance.clamp(min=1e-12)[..., class_of]
+    part = exceed * (1 / chance.clamp(min=1e-12)).index_select(-1, class_of)
     column = part.clamp(max=1.0).sqrt().sqrt() * COLUMNS
     below = column.clamp(max=COLUMNS - 0.5).floor()
-    place = (row[..., class_of] + below).long()
-    flat = table.flatten()
-    low, high = flat[place], flat[place + 1]
-    return torch.where(part < 1, low + (high - low) * (column - below), torch.zeros_like(low))
+    place = (row.index_select(-1, class_of) + below).int().flatten()  # flat: fast in a graph
+    values = table.flatten()
+    low, high = values.index_select(0, place), values.index_select(0, place + 1)
+    drawn = low.reshape(part.shape) + (high - low).reshape(part.shape) * (column - below)
+    return drawn * (part < 1).to(drawn.dtype)
