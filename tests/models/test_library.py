@@ -76,9 +76,7 @@ def test_nothing_but_stored_showers_of_near_energies_and_the_same_particle(sampl
             scaled = sample.showers[number] * (energy / sample.incident[number, 1])
             scaled = torch.where(scaled >= DETECTOR.threshold, scaled, 0.0)
             matches += [
-                int(number)
-                for image in images(scaled)
-                if torch.allclose(made, image, rtol=1e-5, atol=1e-7)
+                int(number) for image in images(scaled) if torch.allclose(made, image, rtol=1e-5, atol=1e-7)
             ]
         assert matches
         seen.add(matches[0])
@@ -108,7 +106,9 @@ def test_all_neighbours_and_symmetries_are_drawn(sample: Batch) -> None:
     n = 2000
     drawn = generator(sample.incident[:1].expand(n, -1), noise(n))
     assert len({tuple(shower.flatten().tolist()) for shower in drawn}) == 4 * 8
-    counts = np.unique(generator.nearest(sample.incident[:1].expand(n, -1), torch.rand(n)), return_counts=True)[1]
+    counts = np.unique(
+        generator.nearest(sample.incident[:1].expand(n, -1), torch.rand(n)), return_counts=True
+    )[1]
     assert counts.min() > 0.2 * n
 
 

@@ -86,16 +86,16 @@ def test_the_radial_profile_integrates_to_one_and_is_the_rational_function() -> 
         assert float(_radial.quadrant(x[-1], x[-1], r)) == pytest.approx(float(numerical), rel=3e-3)
 
 
-@pytest.mark.parametrize(
-    "cells", ["cells = [5, 5], size = [4.0, 4.0]", "cells = [4, 6], size = [3.0, 5.0]"]
-)
+@pytest.mark.parametrize("cells", ["cells = [5, 5], size = [4.0, 4.0]", "cells = [4, 6], size = [3.0, 5.0]"])
 def test_cells_share_the_whole_profile(cells: str) -> None:
     detector = detectors.parse(SMALL.replace("cells = [9, 9], size = [5.0, 5.0]", cells))
     lateral = _radial.RadialProfile(detector)
     one = torch.ones(())
     parts = lateral.absolute(0.7 * one, 3 * one, 0.6 * one)
     total = float((parts * lateral.counts).sum())
-    half_y, half_x = (n * size / 2 for n, size in zip(detector.readout.cells, detector.readout.size, strict=True))
+    half_y, half_x = (
+        n * size / 2 for n, size in zip(detector.readout.cells, detector.readout.size, strict=True)
+    )
     x, y = torch.tensor(half_x), torch.tensor(half_y)
     inside = 4 * (0.6 * _radial.quadrant(x, y, 0.7 * one) + 0.4 * _radial.quadrant(x, y, 3 * one))
     assert total == pytest.approx(float(inside), abs=1e-4)

@@ -88,6 +88,16 @@ def test_command(library: MakeRecipe, data: Path, small_toml: Path, tmp_path: Pa
         f'detector = "{small_toml}"\n[model]\napproach = "library"\n[data]\nvalidation_fraction = 0.4\n'
         "[training]\nsteps = 0\nbatch_size = 16\n"
     )
-    words = ["train", str(path), "--data", str(data), "-o", str(tmp_path / "run"), "--device", "cpu", "--json"]
+    words = [
+        "train",
+        str(path),
+        "--data",
+        str(data),
+        "-o",
+        str(tmp_path / "run"),
+        "--device",
+        "cpu",
+        "--json",
+    ]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 0

@@ -188,5 +188,7 @@ def _log_spread(rest: Array, basis: Array) -> Array:
     for _ in range(15):
         squared = np.minimum((rest / np.exp(basis @ result)) ** 2, 25.0)
         gradient = basis.T @ (squared - 1)
-        result += np.linalg.solve(2 * basis.T @ (basis * squared[:, None]) + 1e-6 * np.eye(len(result)), gradient)
+        result += np.linalg.solve(
+            2 * basis.T @ (basis * squared[:, None]) + 1e-6 * np.eye(len(result)), gradient
+        )
     return result

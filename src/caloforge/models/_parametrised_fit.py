@@ -217,7 +217,13 @@ def fit_backscatter(generator: ParametrisedGenerator, data: Summary) -> None:
         likelihood = []
         for radius in tried:
             generator.backscatter_radius.copy_(radius)
-            likelihood.append(float((torch.from_numpy(classes) * generator.single_parts(generator.backscatter_radius).log()).sum()))
+            likelihood.append(
+                float(
+                    (
+                        torch.from_numpy(classes) * generator.single_parts(generator.backscatter_radius).log()
+                    ).sum()
+                )
+            )
         generator.backscatter_radius.copy_(tried[int(np.argmax(likelihood))])
 
 
@@ -294,7 +300,10 @@ def _draw(generator: ParametrisedGenerator, incident: Tensor, random: torch.Gene
         noise = torch.randn(len(some), generator.noise_size, generator=random)
         parts.append(summarise(generator, some, generator(some, noise)))
     return Summary(
-        *(np.concatenate([getattr(part, n) for part in parts]) for n in ("kind", "energy", "classes", "first"))
+        *(
+            np.concatenate([getattr(part, n) for part in parts])
+            for n in ("kind", "energy", "classes", "first")
+        )
     )
 
 

@@ -151,7 +151,9 @@ class ParametrisedGenerator(Generator):
         kind = (incident[:, :1] == self.known).int().argmax(1)
         log_energy = (incident[:, 1:2] / REFERENCE_ENERGY).log()
         log_energy = torch.minimum(torch.maximum(log_energy, self.log_range[0]), self.log_range[1])
-        start = -CONVERSION_LENGTH * _upper_tail(conversion).clamp(min=1e-7).log() * self.converts[kind][:, None]
+        start = (
+            -CONVERSION_LENGTH * _upper_tail(conversion).clamp(min=1e-7).log() * self.converts[kind][:, None]
+        )
         values = self.draw_shapes(kind, log_energy, shape)
         showing, back = self.layer_energies(incident[:, 1:2], kind, log_energy, start, values)
         tau = (self.depth - start) / values[:, :1].exp()
