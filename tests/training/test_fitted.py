@@ -66,9 +66,9 @@ def test_the_same_seed_makes_the_same_library(library: MakeRecipe, data: Path, t
 
 
 def test_steps_and_approach_must_fit(recipe: MakeRecipe) -> None:
-    with pytest.raises(InputError, match="'training.steps' must be 0 for approach 'library'.*got 10"):
+    with pytest.raises(InputError, match=r"'training\.steps' must be 0 for approach 'library'.*got 10"):
         recipe({"approach": "library"}, steps=10)
-    with pytest.raises(InputError, match="'training.steps' must be at least 1 for approach 'toy'"):
+    with pytest.raises(InputError, match=r"'training\.steps' must be at least 1 for approach 'toy'"):
         recipe(steps=0)
 
 

@@ -1,9 +1,9 @@
 """The longitudinal profile of electromagnetic showers: a gamma distribution with fluctuating shape.
 
-dE/dt ~ t^(alpha - 1) exp(-beta t), t in radiation lengths, with its maximum at T = (alpha - 1) / beta (Longo and Sestili,
-NIM 128 (1975) 283). Grindhammer, Rudowicz and Peters (NIM A290 (1990) 469; hep-ex/0001020, section 2.1): ln T and
-ln alpha of single showers are normal and correlated, with parameters that depend on ln E. Here the logarithm of the
-response joins them, and photons convert first, at an exponential depth from which t is counted.
+dE/dt ~ t^(alpha - 1) exp(-beta t), t in radiation lengths, with its maximum at T = (alpha - 1) / beta (Longo and
+Sestili, NIM 128 (1975) 283). Grindhammer, Rudowicz and Peters (NIM A290 (1990) 469; hep-ex/0001020): ln T and ln alpha
+of single showers are normal and correlated, with parameters that depend on ln E. Here the logarithm of the response
+joins them, and photons convert first, at an exponential depth from which t is counted.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ def estimate(
     used = np.where(behind, energies, 0.0) + 1e-12
     total = used.sum(1)
     log_weight = np.where(behind, np.log(weights), -np.inf)
-    typical = _pull(np.log(incident_energy))
     means = [(used * value).sum(1) / total for value in (log_t, t)]
     share = spots / (spots + 3)
-    means = [share * mean + (1 - share) * value for mean, value in zip(means, typical(means), strict=True)]
+    log_energy = np.log(incident_energy)
+    means = [share * mean + (1 - share) * _typical(mean, log_energy) for mean in means]
     power, rate = np.full(len(total), 2.5), np.full(len(total), 0.5)
     for _ in range(steps):
         log_p = power[:, None] * log_t - rate[:, None] * t + log_weight
@@ -104,13 +104,10 @@ def estimate(
     return Shapes(np.log(power / rate), np.log(power), np.log(np.clip(response, 1e-6, None)))
 
 
-def _pull(log_energy: Array):  # type: ignore[no-untyped-def]
-    basis = np.stack([np.ones_like(log_energy), log_energy, log_energy**2], 1)
-
-    def typical(values: list[Array]) -> list[Array]:
-        return [basis @ np.linalg.lstsq(basis, value, rcond=None)[0] for value in values]
-
-    return typical
+def _typical(values: Array, log_energy: Array) -> Array:
+    """A quadratic in the logarithm of energy through values, at each of them, (n_showers,)."""
+    basis = basis_of(log_energy, 2)
+    return np.asarray(basis @ np.linalg.lstsq(basis, values, rcond=None)[0])
 
 
 def starting_depth(first: NDArray[np.int64], depth: Array, length: float) -> Array:

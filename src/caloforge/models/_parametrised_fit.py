@@ -1,13 +1,15 @@
 """Fitting the parametrised shower to showers of Geant4, by moments.
 
-What is seen of a shower (its layers) is blurred by sampling fluctuations, so estimates of its shape scatter more than the
-shapes do. Therefore the fit iterates: showers are drawn, the same is estimated for them as for those given, and the
-parameters move by the difference (indirect inference: Gourieroux, Monfort and Renault, J. Appl. Econometrics 8 (1993) S85).
+What is seen of a shower (its layers) is blurred by sampling fluctuations, so estimates of its shape scatter more than
+the shapes do. Therefore the fit iterates: showers are drawn, the same is estimated for them as for those given, and
+the parameters move by the difference (indirect inference: Gourieroux, Monfort and Renault, J. Appl. Econometrics 8
+(1993) S85).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -68,11 +70,11 @@ class Summary:
     @property
     def layers(self) -> Array:
         """Energies of the layers in MeV, (n_showers, n_layers)."""
-        return self.classes.sum(2, dtype=np.float64)
+        return np.asarray(self.classes.sum(2, dtype=np.float64))
 
     @property
     def log_energy(self) -> Array:
-        """ln of E / 10 GeV, (n_showers,)."""
+        """Logarithm of E / 10 GeV, (n_showers,)."""
         return np.asarray(np.log(self.energy / REFERENCE_ENERGY))
 
 
@@ -175,7 +177,7 @@ def summarise(generator: ParametrisedGenerator, incident: Tensor, showers: Tenso
 def starts(generator: ParametrisedGenerator, data: Summary) -> Array:
     """Where t is counted from in each shower, (n_showers,) in radiation lengths."""
     at = starting_depth(data.first, generator.depth.double().numpy(), CONVERSION_LENGTH)
-    return at * generator.converts.double().numpy()[data.kind]
+    return np.asarray(at * generator.converts.double().numpy()[data.kind])
 
 
 def back_of(generator: ParametrisedGenerator, data: Summary) -> Array:
@@ -204,12 +206,13 @@ def fit_backscatter(generator: ParametrisedGenerator, data: Summary) -> None:
             break
         y, incident = data.log_energy[early], data.energy[early]
         edges = np.quantile(y, [0, 1 / 3, 2 / 3, 1])
-        parts = [
+        points = [
             (y[chosen].mean(), np.log((energies[early, layer][chosen].sum() + 1e-3) / incident[chosen].sum()))
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
+            for low, high in pairwise(edges)
             if (chosen := (y >= low) & (y <= high)).any()
         ]
-        line = np.polyfit(*np.array(parts).T, 1)
+        places, logs = np.array(points).T
+        line = np.polyfit(places, logs, 1)
         slope[layer], level[layer] = float(np.clip(line[0], -1.0, 1.0)), float(line[1])
         classes += data.classes[early, layer].sum(0)
     if classes.sum() > 0:
@@ -217,13 +220,8 @@ def fit_backscatter(generator: ParametrisedGenerator, data: Summary) -> None:
         likelihood = []
         for radius in tried:
             generator.backscatter_radius.copy_(radius)
-            likelihood.append(
-                float(
-                    (
-                        torch.from_numpy(classes) * generator.single_parts(generator.backscatter_radius).log()
-                    ).sum()
-                )
-            )
+            parts = generator.single_parts(generator.backscatter_radius).log()
+            likelihood.append(float((torch.from_numpy(classes) * parts).sum()))
         generator.backscatter_radius.copy_(tried[int(np.argmax(likelihood))])
 
 
@@ -287,7 +285,7 @@ def fit_radial(generator: ParametrisedGenerator, data: Summary, shapes: Shapes, 
         mixed = (1 - back[:, None]) * parts + back[:, None] * scattered
         loss = -(wanted * mixed.log()).sum() / scale + 1e-5 * radial.square().sum()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     generator.radial.copy_(radial.detach())
     generator.halo_radius.copy_(halo_radius.detach().clamp(0.0, 6.0).exp())
@@ -331,12 +329,12 @@ def _move(generator: ParametrisedGenerator, data: Summary, made: Summary, rate: 
         _put(generator, kind, _get(generator, kind).moved(target, now, rate))
     rests = [_rests(generator, s, f) for s, f in ((data, of_data), (made, of_made))]
     for name, number in (("clusters", 0), ("core_clusters", 1)):
-        target, now = (
+        trend, present = (
             _trend((rest[number] ** 2).mean(1), s.log_energy)
             for rest, s in zip(rests, (data, made), strict=True)
         )
         own = getattr(generator, name)
-        own += rate * torch.from_numpy(target - now).float()
+        own += rate * torch.from_numpy(trend - present).float()
         own.clamp_(-6.0, 2.0)
     lag, link = (
         [correlate(rest) for rest in rests] for correlate in (_lag, lambda r: -_correlation(r[0], r[1]))
@@ -397,7 +395,7 @@ def _lag(rests: tuple[Array, Array]) -> float:
 
 
 def _trend(excess: Array, log_energy: Array) -> Array:
-    """ln of the mean, as a line in ln E: (2,)."""
+    """Logarithm of the mean, as a line in ln E: (2,)."""
     order = np.argsort(log_energy)
     parts = np.array_split(order, 4)
     values = [np.log(excess[part].mean() + 1e-2) for part in parts]
@@ -419,7 +417,7 @@ def _set_layer_weights(
         mine, theirs = data.kind == kind, other.kind == kind
         edges = np.quantile(data.log_energy[mine], np.linspace(0, 1, 6))
         ratios, places = [], []
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             d = mine & (data.log_energy >= low) & (data.log_energy <= high)
             m = theirs & (other.log_energy >= low) & (other.log_energy <= high)
             floor = 1e-2 * data.layers[d].sum(1).mean() / data.layers.shape[1]

@@ -1,6 +1,6 @@
 """The lateral profile of electromagnetic showers: two rational functions, core and tail, integrated over cells.
 
-Grindhammer, Rudowicz and Peters (NIM A290 (1990) 469; hep-ex/0001020, section 2.2): the energy at radius r is
+Grindhammer, Rudowicz and Peters (NIM A290 (1990) 469; hep-ex/0001020): the energy at radius r is
 distributed as p f(r; R_core) + (1 - p) f(r; R_tail) with f(r; R) = 2 r R^2 / (r^2 + R^2)^2. Its integral over a
 rectangle has a closed form (`quadrant`), so that no points have to be drawn.
 """
@@ -35,7 +35,7 @@ def quadrant(x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
 
 
 NEAR = 3.5
-"""Cells up to so many sizes from the axis are integrated exactly; farther ones lose digits so, and vary little inside."""
+"""Cells up to so many sizes from the axis are integrated exactly; farther ones would lose digits, and vary little."""
 
 
 def average(centres: Tensor, size: tuple[float, float], radius: Tensor) -> Tensor:

@@ -1,9 +1,8 @@
 """Spots of energy: what a cell holds if the spots that fall into it are a Poisson number of independent ones.
 
-GFlash draws spots one by one at random places (hep-ex/0001020, section 3.3). Numbers of spots in disjoint cells are
-then independent Poisson numbers, so the energy of a cell can be drawn from its own distribution at once: a compound
-Poisson one. `quantile_table` tabulates it, by Fourier transform (Panjer's problem; Embrechts and Frei, Math. Meth. Oper.
-Res. 69 (2009) 497, compare the ways).
+GFlash draws spots one by one at random places (hep-ex/0001020). Numbers of spots in disjoint cells are then independent
+Poisson numbers, so the energy of a cell can be drawn from its own distribution at once: a compound Poisson one.
+`quantile_table` tabulates it, by Fourier transform (Embrechts and Frei, Math. Meth. Oper. Res. 69 (2009) 497).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A library of frozen showers: showers of Geant4, stored and used again.
 
-Each shower drawn is a stored one of the same particle and nearly the same energy, scaled in energy and turned or mirrored
-by one of the symmetries of the detector, as ATLAS does for low-energy showers (Barberio et al., J. Phys. Conf. Ser. 160
-(2009) 012082).
+Each shower drawn is a stored one of the same particle and nearly the same energy, scaled in energy and turned or
+mirrored by one of the symmetries of the detector, as ATLAS does for low-energy showers (Barberio et al., J. Phys. Conf.
+Ser. 160 (2009) 012082).
 
 A baseline that networks are compared with, not a model to ship: nearly perfect wherever it has showers, but it draws
 no new ones. A million showers from ten thousand repeat each a hundred times, and each further condition (angle,

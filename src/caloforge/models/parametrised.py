@@ -1,13 +1,15 @@
 """A parametrised shower in the manner of GFlash: longitudinal gamma profile times radial profile, with fluctuations.
 
-Grindhammer, Rudowicz and Peters, NIM A290 (1990) 469, and Grindhammer and Peters, hep-ex/0001020, which Geant4 ships as
-`GFlashSamplingShowerParameterisation`. Each shower gets its maximum T, shape alpha and response from a normal distribution
-of their logarithms; photons convert at an exponential depth of 9/7 radiation lengths (Tsai, Rev. Mod. Phys. 46 (1974) 815)
-first (`_longitudinal`). Each layer spreads its energy by two rational functions of the radius, core and tail, whose radii
-and weight depend on the depth in units of T and on ln E (`_radial`); a little of it is a wide halo of constant radius. Sampling fluctuations come from spots of energy:
-a Poisson number of them in each cell (`_spots`). The energy of a layer, its neighbours along, and the part in its core fluctuate
-a little more, because spots come in clusters, mostly off the axis. Beyond GFlash: up to the maximum, the electron, or the pair that a photon became, passes
-each layer as a track through the central cell; and layers before the shower see energy scattered back.
+Grindhammer, Rudowicz and Peters, NIM A290 (1990) 469, and Grindhammer and Peters, hep-ex/0001020, which Geant4 ships
+as `GFlashSamplingShowerParameterisation`. Each shower gets its maximum T, shape alpha and response from a normal
+distribution of their logarithms; photons convert first, at an exponential depth of 9/7 radiation lengths (Tsai, Rev.
+Mod. Phys. 46 (1974) 815): `_longitudinal`. Each layer spreads its energy by two rational functions of the radius,
+core and tail, whose radii and weight depend on the depth in units of T and on ln E; a little of it is a wide halo of
+constant radius: `_radial`. Sampling fluctuations come from spots of energy, a Poisson number of them in each cell:
+`_spots`. The energy of a layer, shared with its neighbours along, and the part in its core fluctuate a little more,
+because spots come in clusters, mostly off the axis. Beyond GFlash: up to the maximum, the electron, or the pair that a
+photon became, passes each layer as a track through the central cell; and layers before the shower see energy
+scattered back.
 
 Nothing is trained by gradients through showers: `_parametrised_fit` fits a few hundred numbers to moments, in a minute.
 """
@@ -244,7 +246,7 @@ class ParametrisedGenerator(Generator):
             (n_showers, n_layers, n_classes).
         """
         core, tail, odds, halo = radii_and_odds(radial_basis(tau, log_energy) @ self.radial.T)
-        parts = self.lateral(core, tail, torch.sigmoid(odds + wobble))
+        parts: Tensor = self.lateral(core, tail, torch.sigmoid(odds + wobble))
         return parts + torch.sigmoid(halo)[..., None] * (self.single_parts(self.halo_radius) - parts)
 
     def single_parts(self, radius: Tensor) -> Tensor:
