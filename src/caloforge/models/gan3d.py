@@ -15,10 +15,9 @@ adversary, auxiliary regression of the incident energy. What is new:
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Literal, cast
 
 import torch
-from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,13 +25,9 @@ from caloforge.detectors import Detector
 from caloforge.errors import InputError
 from caloforge.models._base import Approach, ApproachConfig, Batch, Generator, Step
 from caloforge.models._energy_score import CELL_SCALE, centred, compress, energy_score, layer_shapes
+from caloforge.models._fields import Count, Part, Particles, Rate, Weight, Window
 from caloforge.models._layers import NOISE_PER_LAYER, LayerModel, encode_incident, mean_excess
 from caloforge.showers import pdg_id
-
-Count = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
 
 PENALTY_EVERY = 8
 """The gradient penalty is taken in one step of so many, that much stronger (lazily, as in arXiv:1912.04958)."""
@@ -62,10 +57,10 @@ class Gan3DConfig(ApproachConfig):
     """
 
     approach: Literal["gan3d"] = "gan3d"
-    particles: tuple[str, ...] = ("e-", "gamma")
+    particles: Particles = ("e-", "gamma")
     maps: Count = 32
     channels: Count = 8
-    window: Count = 13
+    window: Window = 13
     latents: Count = 8
     hidden: Count = 64
     most_hits: Count = 160
@@ -76,23 +71,9 @@ class Gan3DConfig(ApproachConfig):
     discriminator_channels: Count = 16
     score_weight: Weight = 0.1
     adversarial_weight: Weight = 1.0
-    adversarial_start: Annotated[float, Field(ge=0, le=1)] = 0.15
+    adversarial_start: Part = 0.15
     energy_weight: Weight = 0.1
     gradient_penalty: Weight = 0.05
-
-    @field_validator("particles")
-    @classmethod
-    def _known_particles(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names or len(set(names)) != len(names):
-            raise ValueError("name each particle once, and at least one")
-        return names
-
-    @field_validator("window")
-    @classmethod
-    def _odd_window(cls, window: int) -> int:
-        if window % 2 == 0:
-            raise ValueError("the window must be odd: it has the central cell in its middle")
-        return window
 
 
 class Gan3DGenerator(Generator):
