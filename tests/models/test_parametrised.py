@@ -260,8 +260,8 @@ def test_errors() -> None:
         approach.prepare(Batch(incident[electrons], sample.showers[electrons]))
     with pytest.raises(InputError, match="gets 0 showers of e-"):
         approach.prepare(Batch(incident, torch.zeros_like(sample.showers)))
-    with pytest.raises(ValueError, match="unknown particle"):
-        ParametrisedConfig(particles=("fotone",))
+    with pytest.raises(InputError, match="unknown particle"):
+        Parametrised(DETECTOR, ParametrisedConfig(particles=("fotone",)))
 
 
 def test_starting_depth_is_in_the_gap() -> None:

@@ -15,19 +15,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
 from torch import Tensor
 
 from caloforge.detectors import Detector
 from caloforge.errors import InputError
 from caloforge.models._base import ApproachConfig, Batch, FittedApproach, Generator
+from caloforge.models._fields import Count, Particles
 from caloforge.showers import particle_name, pdg_id
-
-Count = Annotated[int, Field(ge=1)]
 
 ROUNDING = 1e-5
 """Logarithms of energy that differ less are the same."""
@@ -43,21 +41,9 @@ class LibraryConfig(ApproachConfig):
     """
 
     approach: Literal["library"] = "library"
-    particles: tuple[str, ...] = ("e-", "gamma")
+    particles: Particles = ("e-", "gamma")
     showers: Count = 10_000
     neighbours: Count = 4
-
-    @field_validator("particles")
-    @classmethod
-    def _known_particles(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names or len(set(names)) != len(names):
-            raise ValueError("name each particle once, and at least one")
-        for name in names:
-            try:
-                pdg_id(name)
-            except InputError as error:
-                raise ValueError(str(error)) from error
-        return names
 
 
 class LibraryGenerator(Generator):

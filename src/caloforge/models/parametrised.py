@@ -20,19 +20,17 @@ import math
 from typing import Annotated, Literal, cast
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from caloforge.detectors import Detector
-from caloforge.errors import InputError
 from caloforge.models._base import ApproachConfig, Batch, FittedApproach, Generator
+from caloforge.models._fields import Count, Particles
 from caloforge.models._layers import GAMMA, REFERENCE_ENERGY
 from caloforge.models._longitudinal import profile
 from caloforge.models._radial import RadialProfile
 from caloforge.models._spots import COLUMNS, ROWS, draw_cells
 from caloforge.showers import pdg_id
-
-Count = Annotated[int, Field(ge=1)]
 
 CONVERSION_LENGTH = 9 / 7
 """Mean depth of the conversion of a photon of high energy, in radiation lengths."""
@@ -54,22 +52,10 @@ class ParametrisedConfig(ApproachConfig):
     """
 
     approach: Literal["parametrised"] = "parametrised"
-    particles: tuple[str, ...] = ("e-", "gamma")
+    particles: Particles = ("e-", "gamma")
     showers: Count = 17_000
     drawn: Count = 8000
     iterations: Annotated[int, Field(ge=0)] = 8
-
-    @field_validator("particles")
-    @classmethod
-    def _known_particles(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names or len(set(names)) != len(names):
-            raise ValueError("name each particle once, and at least one")
-        for name in names:
-            try:
-                pdg_id(name)
-            except InputError as error:
-                raise ValueError(str(error)) from error
-        return names
 
 
 class ParametrisedGenerator(Generator):
