@@ -96,6 +96,7 @@ def table(models: dict[str, dict[str, Any]]) -> list[str]:
         ("ms per shower, batch 16", lambda b: _speed(b, 16)),
         ("ms per shower, batch 128", lambda b: _speed(b, 128)),
         ("threads", lambda b: str(b["threads"])),
+        ("load of the machine before", lambda b: f"{b['machine']['load']:g}"),
         ("Geant4, ms per shower, same run", lambda b: f"{b['geant4']['mean']:.0f}"),
         ("speed-up, batch 128", lambda b: f"{_entry(b, 128)['speedup']:.0f}"),
         ("speed-up core for core", lambda b: f"{_entry(b, 128)['speedup_per_core']:.0f}"),
@@ -192,7 +193,7 @@ def main() -> None:
         "",
         "e- and gamma, 1 to 100 GeV, threshold 0.015 MeV. Speeds: "
         f"{machine['cpu']}, {machine['cores']} cores, threads as in the table, "
-        f"{first['benchmark']['backend']}, load {machine['load']:g} at the beginning, drawing of noise included; "
+        f"{first['benchmark']['backend']}, drawing of noise included; "
         "Geant4 on one core.",
         "",
         "## Response and resolution",
