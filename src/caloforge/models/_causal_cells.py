@@ -61,9 +61,10 @@ class CausalCells(CausalNetworks):
         inside, around = cells[:, self.inside], cells[:, self.around]
         inside_seen = seen.flatten(0, 1).flatten(1)[:, self.inside]
         parts = [*inside.split(self.sizes, 1), around]
+        groups_of_cells = [around, *parts[:-1]]  # what is rare first: its share then is told directly
         shares = (
-            torch.stack([(part > 0).sum(1).to(cells.dtype) for part in parts], 1),
-            torch.stack([part.sum(1) for part in parts], 1),
+            torch.stack([(part > 0).sum(1).to(cells.dtype) for part in groups_of_cells], 1),
+            torch.stack([part.sum(1) for part in groups_of_cells], 1),
         )
         groups = self.of_groups(*shares)
         last = functional.pad(groups.unflatten(0, hits.shape), (0, 0, 1, 0))[:, :-1].flatten(0, 1)
@@ -115,7 +116,7 @@ class CausalCells(CausalNetworks):
         hits_of, energy_of = hits.split(1, 1), energy.split(1, 1)
         spare_of = (energy - hits * self.threshold).clamp(min=0).split(1, 1)
         matrices = self.matrices()
-        most = tuple(min(size, self.most_in_pass) for size in self.sizes)
+        most = (self.most_around, *(min(size, self.most_in_pass) for size in self.sizes))
         lever = self.lever[self.inside]
         last = second = older = noise.new_zeros(n, n_rows, n_columns)
         one = noise.new_ones(n, 1)
@@ -141,7 +142,7 @@ class CausalCells(CausalNetworks):
                     told = self.told(common, energy_of[number], torch.cat(known, 1), torch.cat(seen, 1))
                 own = tuple(values[number * len(self.sizes) + step] for values in random.inside)
                 drawn = self.window_pass(bases[step], matrices[step], told)
-                known.append(self._draw_window(drawn, own, (hits_in[step], spare_in[step])))
+                known.append(self._draw_window(drawn, own, (hits_in[1 + step], spare_in[1 + step])))
                 seen.append(compress(known[step]))
             inside = torch.cat(known, 1)
             here = functional.pad(torch.cat(seen, 1), (0, self.n_around)).index_select(1, self.order)
@@ -150,7 +151,7 @@ class CausalCells(CausalNetworks):
             cells, around = self._draw_around(
                 self.around_pass(before, here.reshape(-1, n_rows, n_columns), told),
                 own,
-                (hits_in[-1], spare_in[-1]),
+                (hits_in[0], spare_in[0]),
                 told,
             )
             found = here.scatter(1, cells, compress(around))
@@ -243,7 +244,7 @@ class CausalCells(CausalNetworks):
         ranked = score.topk(most, dim=1).values
         if most == size:  # all cells can be hit: a cut below the last
             ranked = functional.pad(ranked, (0, 1), value=-1000.0)
-        cut = ranked.gather(1, hits.long())
+        cut = ranked.gather(1, hits.clamp(max=ranked.shape[1] - 1).long())
         mean, log_sigma = self._choose(normals, weight, tail, cut - logit)
         return self._scaled((score > cut).to(logit.dtype), self._excess(mean, log_sigma, normal), spare)
 
@@ -265,7 +266,7 @@ class CausalCells(CausalNetworks):
         other = functional.pad(logit[:, self.n_pairs :].flip(1), (0, alone), value=-100.0)
         other = other - logistic
         ranked, pair = torch.maximum(first, other).topk(self.most_around + 1, dim=1)
-        cut = ranked.gather(1, share[0].clamp(0, self.most_around).long())
+        cut = ranked.gather(1, share[0].long())
         flipped = (other > first).to(logit.dtype).gather(1, pair)
         tail = tail.gather(1, pair)
         tail = tail - flipped * (1 + 2 * tail)

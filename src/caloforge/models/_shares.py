@@ -38,7 +38,7 @@ class Shares(nn.Module):
     left: Tensor
 
     def __init__(
-        self, n_groups: int, told: int, threshold: float, hidden: int = 64, mixtures: int = 5
+        self, n_groups: int, told: int, threshold: float, hidden: int = 96, mixtures: int = 8
     ) -> None:
         super().__init__()
         self.threshold, self.mixtures, self.n_parts = threshold, mixtures, n_groups - 1
@@ -104,7 +104,7 @@ class Shares(nn.Module):
             told: (n, told).
             hits: (n, 1) of the layer.
             spare: (n, 1) energy of the layer in MeV above hits * threshold.
-            most: Hits that each part can have.
+            most: Hits that each group can have.
             random: See `share_noise`.
 
         Returns:
@@ -116,9 +116,10 @@ class Shares(nn.Module):
         share = torch.sigmoid(place).split(1, 1)
         shift = (width.clamp(-4.0, 3.0).exp() * (0.3 * logistic)).split(1, 1)
         rest, parts = hits, []
-        for k, highest in enumerate(most):
+        for k in range(self.n_parts):
             room = rest + 1
-            part = (room * share[k] + room.sqrt() * shift[k]).floor().clamp(0.0, float(highest))
+            part = (room * share[k] + room.sqrt() * shift[k]).floor().clamp(0.0, float(most[k]))
+            part = torch.maximum(part, rest - float(sum(most[k + 1 :])))  # no more than the others can take
             parts.append(torch.minimum(part, rest))
             rest = rest - parts[k]
         shared = torch.cat([*parts, rest], 1)

@@ -53,7 +53,7 @@ class Causal3DConfig(ApproachConfig):
     mixtures: Annotated[int, Field(ge=2)] = 4
     most_around: Count = 36
     most_in_pass: Count = 30
-    clumping: Part = 0.2
+    clumping: Part = 0.3
     cell_batch: Count = 24
     layer_rate: Rate = 2e-3
     cell_rate: Rate = 3e-3
