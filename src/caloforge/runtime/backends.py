@@ -91,7 +91,7 @@ class OnnxRuntime:
     """ONNX Runtime on the CPU.
 
     A batch is cut into as many parts as there are threads, each run by one: for graphs of many small operations that
-    is nearly twice as fast on two cores as sharing out every operation. Small batches do share out operations.
+    is nearly twice as fast on two cores as sharing out every operation, which is slower even for a single shower.
     """
 
     name = "onnxruntime"
@@ -101,23 +101,19 @@ class OnnxRuntime:
 
         self.version = str(onnxruntime.__version__)
         self.threads = threads
-        self._parts = _session(content, source, 1, optimise=True)
-        self.info = _info(self._parts)
-        self._whole: Any = self._parts if threads == 1 else None
-        self._content, self._source = content, source
+        self._session = _session(content, source, 1, optimise=True)
+        self.info = _info(self._session)
         self._pool: ThreadPoolExecutor | None = None
 
     def run(self, incident: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map incidents and noise to energies."""
         n, threads = len(incident), self.threads
         if threads == 1 or n < PART * threads:
-            if self._whole is None:  # not before it is needed: large graphs load slowly
-                self._whole = _session(self._content, self._source, threads, optimise=True)
-            return _run(self._whole, incident, noise)
+            return _run(self._session, incident, noise)
         self._pool = self._pool or ThreadPoolExecutor(threads)
         edges = [n * k // threads for k in range(threads + 1)]
         rows = [slice(*pair) for pair in pairwise(edges)]
-        parts = self._pool.map(lambda part: _run(self._parts, incident[part], noise[part]), rows)
+        parts = self._pool.map(lambda part: _run(self._session, incident[part], noise[part]), rows)
         return np.concatenate(list(parts))
 
 
