@@ -114,14 +114,14 @@ QUANTITIES = (
     Quantity("hottest radii", "radius of the cell [mm]", "columns", lambda o: o.hottest_radius, _RANKS),
     Quantity(
         "neighbours",
-        r"$\Sigma\sqrt{e_i e_{i+1}}$ / visible energy",
+        r"$\Sigma\,(e_i e_{i+1})^{1/2}$ / visible energy",
         "columns",
         lambda o: o.neighbours,
         _NEIGHBOURS,
     ),
     Quantity(
         "next neighbours",
-        r"$\Sigma\sqrt{e_i e_{i+2}}$ / visible energy",
+        r"$\Sigma\,(e_i e_{i+2})^{1/2}$ / visible energy",
         "columns",
         lambda o: o.next_neighbours,
         _NEIGHBOURS,
