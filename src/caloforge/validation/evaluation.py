@@ -313,7 +313,9 @@ def _scores(
             yield Score(key, name, value, error, middle, 0.0, limit, two_sided=True)
         else:
             yield skipped(key, name, "no bin of energy has enough showers that are not empty")
-    yield correlation_score(one, two, np.random.default_rng((seed, 4)))
+    for number, (selection, rows) in enumerate(_selections(fake, true)):
+        rng = np.random.default_rng((seed, 4, number))
+        yield correlation_score(one[rows[0]], two[rows[1]], rng, selection)
     yield original_score(one, two, np.random.default_rng((seed, 5)))
     yield from feature_scores(one, two, np.random.default_rng((seed, 6)))
     yield from diversity(fake, true, np.random.default_rng((seed, 7)))

@@ -117,7 +117,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`within floor`: p above 0.00001 in all tests; else `visible` or, beyond the limits, `wrong`."""
+        """`within floor`: p above 0.00005 in all tests; else `visible` or, beyond the limits, `wrong`."""
         large = (
             self.excess > SEPARATION_LIMIT
             or abs(self.shift) > SHIFT_LIMIT

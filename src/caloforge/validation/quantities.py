@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -136,3 +137,12 @@ QUANTITIES = (
     Quantity("radial profile", "distance from the axis [mm]", "profile", lambda o: o.rings),
 )
 """What is compared, in the order of the report."""
+
+
+def slug(name: str) -> str:
+    """Return a name as it is written in `--require`.
+
+    >>> slug("containment 68 %")
+    'containment_68'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
