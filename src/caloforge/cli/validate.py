@@ -20,7 +20,7 @@ from caloforge.validation import (
     read_sample,
     write_report,
 )
-from caloforge.validation.report import small
+from caloforge.validation.report import measured, small
 
 NOT_MET = 8
 """Exit status when a requirement is not met."""
@@ -105,12 +105,12 @@ def _print(evaluation: Evaluation, page: Path) -> None:
         cells = ("-", "-") if c.skipped else (value, floor)
         table.add_row(f"AUC, {c.name} on {c.features}", *cells, _coloured(c.verdict))
     for s in evaluation.scores:
-        value, floor = f"{small(s.value)} ± {s.error:.1g}", f"{small(s.floor)} ± {s.floor_error:.1g}"
+        value, floor = measured(s.value, s.error), measured(s.floor, s.floor_error)
         table.add_row(s.name, *(("-", "-") if s.skipped else (value, floor)), _coloured(s.verdict))
     for check in evaluation.checks:
         table.add_row(check.name, small(check.value), small(check.floor), _coloured(check.verdict))
     for one in evaluation.separations:
-        value, floor = f"{small(one.value)} ± {one.error:.1g}", f"{small(one.floor)} ± {one.floor_error:.1g}"
+        value, floor = measured(one.value, one.error), measured(one.floor, one.floor_error)
         verdict = evaluation.verdicts[f"observable: {one.observable}"]
         table.add_row(f"separation, {one.observable}", value, floor, _coloured(verdict))
     floor = f"{evaluation.score_floor:.4f} ± {evaluation.score_floor_error:.4f}"

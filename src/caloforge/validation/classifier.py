@@ -17,7 +17,7 @@ from caloforge.progress import Progress
 from caloforge.validation.cells import SparseCells
 from caloforge.validation.features import high_level_features, single_feature_auc
 from caloforge.validation.inputs import Sample
-from caloforge.validation.verdict import NOT_TESTED, judge
+from caloforge.validation.verdict import NOT_TESTED, judge, pull
 
 MIN_SHOWERS = 400
 """Fewest showers of either sample for a classifier to say something."""
@@ -126,7 +126,7 @@ class Classifier:
         """`within floor` up to 3 errors above it, `visible` up to 0.62, `wrong` above."""
         if self.skipped:
             return NOT_TESTED
-        z = (self.auc - max(self.floor, 0.5)) / max(math.hypot(self.error, self.floor_error), 1e-9)
+        z = pull(self.auc - max(self.floor, 0.5), self.error, self.floor_error)
         return judge(z > 3, self.auc > AUC_LIMIT)
 
 

@@ -80,55 +80,42 @@ def _grid(evaluation: Evaluation, names: Sequence[str], per_row: int = 3) -> Any
 _BAND = "the hatched band is the statistical error of Geant4; in the ratio, what two samples of Geant4 show."
 
 
-def _observables(evaluation: Evaluation) -> Figure:
-    names = ("response", "hits", "maximum cell", "depth", "length", "width")
-    return Figure(
-        "observables",
+_MOMENTS = tuple(f"moment {order} {axis}" for order in (1, 2) for axis in "xyz")
+_TWO_POINT = tuple(
+    f"{name}#{column}" for name in ("neighbours", "next neighbours", "hit neighbours") for column in (0, 2)
+)
+
+_GRIDS = {
+    "observables": (
         "Observables of single showers",
-        "All energies and particles together. The first and last bin hold the underflow and overflow; "
-        + _BAND,
-        png(_grid(evaluation, names)),
-    )
-
-
-def _development(evaluation: Evaluation) -> Figure:
-    names = ("start layer", "maximum layer", "shower maximum")
-    radii = ("containment 68 %", "containment 90 %", "containment 95 %")
-    return Figure(
-        "development",
+        "All energies and particles together. The first and last bin hold the underflow and overflow; ",
+        ("response", "hits", "maximum cell", "depth", "length", "width"),
+    ),
+    "development": (
         "Shower development and containment",
         "Start of the shower, layer of its maximum and share of the energy there; radii around the axis that "
-        "hold 68, 90 and 95 % of the visible energy; " + _BAND,
-        png(_grid(evaluation, names + radii)),
-    )
-
-
-def _moments(evaluation: Evaluation) -> Figure:
-    moments = [f"moment {order} {axis}" for order in (1, 2) for axis in "xyz"]
-    asymmetries = ["asymmetry x", "asymmetry y", "asymmetry xy"]
-    return Figure(
-        "moments",
+        "hold 68, 90 and 95 % of the visible energy; ",
+        ("start layer", "maximum layer", "shower maximum", *(f"containment {n} %" for n in (68, 90, 95))),
+    ),
+    "moments": (
         "Moments and asymmetries",
         "Energy-weighted mean and standard deviation along each axis, and how much single showers break the "
-        "symmetries of the detector; " + _BAND,
-        png(_grid(evaluation, moments + asymmetries)),
-    )
-
-
-def _two_point(evaluation: Evaluation) -> Figure:
-    names = [
-        f"{name}#{column}"
-        for name in ("neighbours", "next neighbours", "hit neighbours")
-        for column in (0, 2)
-    ]
-    hottest = ["hottest cells#1", "hottest cells#4", "hottest layers#0"]
-    return Figure(
-        "two-point",
+        "symmetries of the detector; ",
+        (*_MOMENTS, "asymmetry x", "asymmetry y", "asymmetry xy"),
+    ),
+    "two-point": (
         "Neighbouring cells and hottest cells",
         "Two-point functions along the axis (the same cell in the next layer) and across; energy and layer "
-        "of the hottest cells; " + _BAND,
-        png(_grid(evaluation, names + hottest)),
-    )
+        "of the hottest cells; ",
+        (*_TWO_POINT, "hottest cells#1", "hottest cells#4", "hottest layers#0"),
+    ),
+}
+"""Figures of observables of single showers: title, caption and observables."""
+
+
+def _gridded(key: str) -> Callable[[Evaluation], Figure]:
+    title, caption, names = _GRIDS[key]
+    return lambda evaluation: Figure(key, title, caption + _BAND, png(_grid(evaluation, names)))
 
 
 def _profiles(evaluation: Evaluation) -> Figure:
@@ -359,13 +346,13 @@ def _classifiers(evaluation: Evaluation) -> Figure | None:
 _FIGURES: tuple[Callable[[Evaluation], Figure | None], ...] = (
     _classifiers,
     _response,
-    _observables,
-    _development,
+    _gridded("observables"),
+    _gridded("development"),
     _profiles,
     _spectrum,
-    _moments,
+    _gridded("moments"),
     _layers,
     _per_layer,
-    _two_point,
+    _gridded("two-point"),
     _correlations,
 )

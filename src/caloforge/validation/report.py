@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections import Counter
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,8 @@ from caloforge.validation.plotting import Figure
 from caloforge.validation.published import published
 from caloforge.validation.record import metrics
 from caloforge.validation.requirements import Requirement
+
+_MOST_DIGITS = 6
 
 _CSS = {"within floor": "good", "visible": "fair", "wrong": "poor", "not tested": "skipped"}
 
@@ -98,6 +101,7 @@ def render(template: str, **values: Any) -> str:
     environment.filters |= {
         "brief": _brief,
         "css": _CSS.__getitem__,
+        "measured": measured,
         "number": _number,
         "percent": _percent,
         "signed": _signed,
@@ -151,6 +155,22 @@ def small(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.5f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
+
+
+def measured(value: float | None, error: float | None) -> str:
+    """Write a number with its error, to two digits of the error.
+
+    >>> measured(0.61234, 0.0138), measured(-2.6e-6, 5.1e-5), measured(5.52e-6, 3e-8)
+    ('0.612 ± 0.014', '-0.000003 ± 0.000051', '5.52e-06 ± 3.0e-08')
+    >>> measured(2.0, None), measured(None, None)
+    ('2.00000', '-')
+    """
+    if value is None or error is None or not math.isfinite(error) or error <= 0:
+        return small(value)
+    digits = max(1 - math.floor(math.log10(error)), 0)
+    if digits > _MOST_DIGITS:
+        return f"{value:.2e} ± {error:.1e}"
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
 def _signed(value: float | None, digits: int = 4) -> str:

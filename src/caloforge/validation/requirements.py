@@ -13,7 +13,7 @@ from caloforge.validation.quantities import QUANTITIES, slug
 from caloforge.validation.verdict import VISIBLE, WRONG
 
 _CLASSIFIERS = (TREES, MLP_HIGH, MLP_CELLS, RESNET)
-_SCORES = (
+SCORES = (
     "response_bias_mean",
     "resolution_ratio_mean",
     "layer_correlation",
@@ -28,6 +28,8 @@ _SCORES = (
     "diversity_spectrum",
     "memorised",
 )
+"""Keys of the numbers for the whole of two samples."""
+
 _CHECKS = ("copies", "empty", "distinct", "threshold")
 _PER_OBSERVABLE = ("separation", "wasserstein", "chi2", "shift", "spread")
 
@@ -43,7 +45,7 @@ def known_names() -> tuple[str, ...]:
         *(name.replace("auc", "jsd") for name in _CLASSIFIERS),
         "response_bias",
         "resolution_bias",
-        *_SCORES,
+        *SCORES,
         *_CHECKS,
         "physics_score",
         "separation_max",

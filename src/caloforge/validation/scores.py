@@ -22,7 +22,7 @@ from caloforge.physics import (
 from caloforge.validation.features import high_level_features
 from caloforge.validation.floor import SPLITS, halves_scale, random_halves
 from caloforge.validation.quantities import slug
-from caloforge.validation.verdict import NOT_TESTED, Z_LIMIT, judge
+from caloforge.validation.verdict import NOT_TESTED, Z_LIMIT, judge, pull
 
 MIN_SHOWERS = 400
 """Fewest showers of either sample for the distances of feature vectors to say something."""
@@ -68,7 +68,7 @@ class Score:
     @property
     def significance(self) -> float:
         """Excess in standard deviations."""
-        return self.excess / max(math.hypot(self.error, self.floor_error), 1e-12)
+        return pull(self.excess, self.error, self.floor_error)
 
     @property
     def verdict(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 WITHIN = "within floor"
@@ -29,6 +30,11 @@ P_LIMIT = FALSE_ALARMS / TESTS
 
 Z_LIMIT = 4.0
 """Likewise in standard deviations: p = 6e-5."""
+
+
+def pull(excess: float, *errors: float) -> float:
+    """Return a difference in standard deviations, its errors added in quadrature."""
+    return excess / max(math.hypot(*errors), 1e-12)
 
 
 def judge(significant: bool, large: bool) -> str:
