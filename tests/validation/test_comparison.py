@@ -115,6 +115,7 @@ def test_requirements(evaluations, text, met):
     [
         ("auc_hihg<0.6", "did you mean 'auc_high'"),
         ("auc_high", "is no requirement"),
+        ("", "is no requirement"),
         ("auc_high<x", "is no requirement"),
         ("zzz<1", "metrics.json lists"),
     ],

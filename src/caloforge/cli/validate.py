@@ -10,6 +10,7 @@ import typer
 
 from caloforge import detectors
 from caloforge.errors import InputError
+from caloforge.showers import pdg_id
 from caloforge.units import GeV
 from caloforge.validation import (
     Evaluation,
@@ -17,7 +18,6 @@ from caloforge.validation import (
     evaluate,
     metrics,
     parse_requirements,
-    read_sample,
     write_report,
 )
 from caloforge.validation.report import measured, small
@@ -49,6 +49,7 @@ def command(
         str | None,
         typer.Option(help="Detector where the files do not say: name, .toml, or CaloChallenge .xml."),
     ] = None,
+    particle: Annotated[str, typer.Option(help="Particle where the files do not say.")] = "e-",
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json on stdout.")] = False,
 ) -> None:
     """Compare generated showers with a reference: physics, classifiers, floor.
@@ -60,14 +61,15 @@ def command(
         raise InputError("--fast and --full exclude each other")
     if generated.exists() and reference.exists() and generated.samefile(reference):
         raise InputError(f"'{generated}' is compared with itself: give two independent samples")
-    requirements = parse_requirements(require) if require else ()
-    known = detectors.load(detector) if detector else None
+    requirements = () if require is None else parse_requirements(require)
     evaluation = evaluate(
-        read_sample(generated, str(generated), known, bar=True),
-        read_sample(reference, str(reference), known, bar=True),
+        generated,
+        reference,
         seed,
         level="fast" if fast else "full" if full else "default",
-        training=read_sample(training, str(training), known, bar=True) if training else None,
+        training=training,
+        detector=detectors.load(detector) if detector else None,
+        pdg=pdg_id(particle),
         bar=True,
     )
     page = write_report(evaluation, output, requirements)

@@ -20,7 +20,7 @@ from caloforge.validation.published import published
 from caloforge.validation.record import metrics
 from caloforge.validation.requirements import Requirement
 
-_MOST_DIGITS = 6
+_MOST_DIGITS = 5
 
 _CSS = {"within floor": "good", "visible": "fair", "wrong": "poor", "not tested": "skipped"}
 
@@ -161,16 +161,18 @@ def measured(value: float | None, error: float | None) -> str:
     """Write a number with its error, to two digits of the error.
 
     >>> measured(0.61234, 0.0138), measured(-2.6e-6, 5.1e-5), measured(5.52e-6, 3e-8)
-    ('0.612 ± 0.014', '-0.000003 ± 0.000051', '5.52e-06 ± 3.0e-08')
+    ('0.612 ± 0.014', '(-0.3 ± 5.1)e-05', '(5.520 ± 0.030)e-06')
     >>> measured(2.0, None), measured(None, None)
     ('2.00000', '-')
     """
     if value is None or error is None or not math.isfinite(error) or error <= 0:
         return small(value)
     digits = max(1 - math.floor(math.log10(error)), 0)
-    if digits > _MOST_DIGITS:
-        return f"{value:.2e} ± {error:.1e}"
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    if digits <= _MOST_DIGITS:
+        return f"{value:.{digits}f} ± {error:.{digits}f}"
+    power = math.floor(math.log10(max(abs(value), error)))
+    digits, unit = digits + power, 10.0**power
+    return f"({value / unit:.{digits}f} ± {error / unit:.{digits}f})e{power:+03d}"
 
 
 def _signed(value: float | None, digits: int = 4) -> str:
