@@ -80,7 +80,7 @@ class Bias:
     @property
     def verdict(self) -> str:
         """`within floor`: zero within 4 errors; else `visible` up to 1 %, `wrong` above."""
-        if math.isnan(self.bias):
+        if math.isnan(self.bias_error):  # a sample without any energy
             return WRONG
         return judge(abs(self.bias) > Z_LIMIT * self.bias_error, abs(self.bias) > BIAS_LIMIT)
 
