@@ -57,9 +57,8 @@ def findings(
             target.append(Finding(s.name, s.verdict, text, abs(s.significance)))
     for one in classifiers:
         if one.verdict not in {WITHIN, NOT_TESTED}:
-            z = (one.auc - one.floor) / max(one.error, 1e-9)
             text = f"AUC {one.auc:.3f} ± {one.error:.3f}, floor {one.floor:.3f}"
-            whole.append(Finding(f"{one.name}, {one.features}", one.verdict, text, z))
+            whole.append(Finding(f"{one.name}, {one.features}", one.verdict, text, one.significance))
     return tuple(
         first + sorted(found, key=lambda f: -f.significance) + sorted(whole, key=lambda f: -f.significance)
     )
