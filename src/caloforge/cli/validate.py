@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from caloforge import detectors
+from caloforge import detectors, errors
 from caloforge.errors import InputError
+from caloforge.files import prepared_folder
 from caloforge.showers import pdg_id
 from caloforge.units import GeV
 from caloforge.validation import (
@@ -62,17 +63,20 @@ def command(
     if generated.exists() and reference.exists() and generated.samefile(reference):
         raise InputError(f"'{generated}' is compared with itself: give two independent samples")
     requirements = () if require is None else parse_requirements(require)
-    evaluation = evaluate(
-        generated,
-        reference,
-        seed,
-        level="fast" if fast else "full" if full else "default",
-        training=training,
-        detector=detectors.load(detector) if detector else None,
-        pdg=pdg_id(particle),
-        bar=True,
-    )
-    page = write_report(evaluation, output, requirements)
+    for module in ("sklearn", "mplhep", "jinja2"):  # what the report needs should be missed at once
+        errors.require(module, "report")
+    with prepared_folder(output):
+        evaluation = evaluate(
+            generated,
+            reference,
+            seed,
+            level="fast" if fast else "full" if full else "default",
+            training=training,
+            detector=detectors.load(detector) if detector else None,
+            pdg=pdg_id(particle),
+            bar=True,
+        )
+        page = write_report(evaluation, output, requirements)
     found = metrics(evaluation, requirements)
     if as_json:
         print(json.dumps(found, indent=2, allow_nan=False))

@@ -30,6 +30,8 @@ def write_report(
 ) -> Path:
     """Write `index.html` (one file, opens offline) and `metrics.json` into a folder.
 
+    The numbers are written first: they are there even if the page cannot be made.
+
     Args:
         evaluation: What was found.
         folder: Where to; made if it is not there.
@@ -44,10 +46,8 @@ def write_report(
     """
     target = make_folder(folder)
     found = metrics(evaluation, requirements)
-    page = html(evaluation, found)
-    write_pages(
-        target, {"metrics.json": json.dumps(found, indent=2, allow_nan=False) + "\n", "index.html": page}
-    )
+    write_pages(target, {"metrics.json": json.dumps(found, indent=2, allow_nan=False) + "\n"})
+    write_pages(target, {"index.html": html(evaluation, found)})
     return target / "index.html"
 
 
