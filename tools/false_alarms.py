@@ -73,8 +73,8 @@ def page(showers: str, others: Sequence[str]) -> Iterator[str]:
         ]
         yield row(f"{size} of the others + {size} of {one.name}", found, total)
     yield (
-        f"\nAltogether {total['tests']} tests in {total['reports']} reports; {total['alarms']} in "
-        f"{total['loud']} reports are not within the floor. The run took {(time.monotonic() - began) / 60:.0f} minutes."
+        f"\nAltogether {total['tests']} tests in {total['reports']} reports. Not within the floor: {total['alarms']} "
+        f"tests, in {total['loud']} of the reports. The run took {(time.monotonic() - began) / 60:.0f} minutes."
     )
 
 
