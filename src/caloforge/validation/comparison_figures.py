@@ -54,7 +54,7 @@ def comparison_figures(reports: Sequence[Report]) -> tuple[Figure, ...]:
             _response(reports),
             _separations(reports),
         ]
-        return tuple(found)
+        return tuple(figure for figure in found if figure is not None)
 
 
 def _overlay(
@@ -83,9 +83,11 @@ def _steps(name: str, h: dict[str, Any]) -> Steps:
     return Steps(name, *(np.array(h[part]) for part in parts))
 
 
-def _response(reports: Sequence[Report]) -> Figure:
+def _response(reports: Sequence[Report]) -> Figure | None:
     particles = list(dict.fromkeys(b["particle"] for b in reports[0].metrics["response"]["bins"]))
-    figure, axes = _plots(max(len(particles), 1), 2)
+    if not particles:
+        return None
+    figure, axes = _plots(len(particles), 2)
     edges = np.array(
         [b[k] for r in reports for b in r.metrics["response"]["bins"] for k in ("low_gev", "high_gev")]
     )
@@ -100,7 +102,7 @@ def _response(reports: Sequence[Report]) -> Figure:
                 bins = [
                     b
                     for b in report.metrics["response"]["bins"]
-                    if b["particle"] == particle and b[value] is not None
+                    if b["particle"] == particle and None not in (b[value], b[error])
                 ]
                 scale = 100 if value == "bias" else 1
                 shift = 1 + 0.05 * (number - (len(reports) - 1) / 2)

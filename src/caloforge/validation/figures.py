@@ -207,8 +207,10 @@ def _per_layer(evaluation: Evaluation) -> Figure:
     )
 
 
-def _response(evaluation: Evaluation) -> Figure:
+def _response(evaluation: Evaluation) -> Figure | None:
     pdgs = sorted({b.reference.pdg for b in evaluation.bins})
+    if not pdgs:  # too few showers in every bin of energy
+        return None
     figure, panels = ratio_panels(2 * len(pdgs), 2, (5.2, 3.9))
     for row, pdg in enumerate(pdgs):
         bins = [b for b in evaluation.bins if b.reference.pdg == pdg]
@@ -241,8 +243,7 @@ def _response(evaluation: Evaluation) -> Figure:
                 top.plot(energy / GeV, 100 * one(energy), color=colour, linewidth=0.8, linestyle="--")
         top.set_ylabel(r"resolution $\sigma/\mu$ [%]")
         top.set_title(f"{_latex(pdg)}: resolution")
-    if panels:
-        panels[0][0].legend(loc="upper right")
+    panels[0][0].legend(loc="upper right")
     return Figure(
         "response",
         "Response and resolution against energy",
