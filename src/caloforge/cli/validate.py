@@ -35,9 +35,11 @@ def command(
     reference: Annotated[Path, typer.Argument(help="Showers of Geant4 to compare with (HDF5).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(help="Of everything random in the comparison.", min=0)] = 0,
-    fast: Annotated[bool, typer.Option("--fast", help="Seconds: few trees as the only classifier.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Less than a minute: few trees as the only classifier.")
+    ] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="All classifiers with all seeds: half an hour.")
+        bool, typer.Option("--full", help="All classifiers with all seeds: ten minutes and more.")
     ] = False,
     training: Annotated[
         Path | None, typer.Option(help="Showers the model was trained on: tests for memorised ones.")
