@@ -4,9 +4,14 @@ Usage:
 
     python tools/make_results.py RESULTS docs/results.md
 
-RESULTS holds a folder per model with `metrics.json` (`caloforge validate FILE REFERENCE -o FOLDER`) and
-`benchmark.json` (`caloforge benchmark MODEL --json`). `figures.json` is written beside them, for
-`caloforge export MODEL.onnx -o MODEL.onnx --figures figures.json`.
+RESULTS holds a folder per model with
+
+- `metrics.json`: `caloforge validate FILE REFERENCE --training SHOWERS -o FOLDER`,
+- `benchmark.json`: `caloforge benchmark MODEL --json`,
+- `training.json`: `{"minutes": 42, "hardware": "one core, AMD EPYC (Zen 5)"}`, as measured,
+- `card.json`: `caloforge export RUN -o MODEL.onnx --json`, for models that the package does not ship.
+
+`figures.json` is written beside them, for `caloforge export MODEL.onnx -o MODEL.onnx --figures figures.json`.
 """
 
 from __future__ import annotations
@@ -23,10 +28,16 @@ CLASSIFIERS = {
     "auc_resnet_cells": "AUC, 3D ResNet on cells",
 }
 SEPARATIONS = ("response", "depth", "hits", "cell spectrum", "maximum cell")
+SCORES = {
+    "memorised": "memorisation: part closer to training showers than 1 % of Geant4's",
+    "diversity": "diversity: median distance between showers / Geant4's",
+    "diversity_spectrum": "diversity: distances between showers, Wasserstein",
+}
 HEAD = """# Results
 
 Written by `tools/make_results.py` from the files in [results/](results/); the commands are at the end.
-The floor is the same number between two Geant4 samples of the same sizes. AUC: 0.5 is perfect.
+The floor is the same number between two Geant4 samples of the same sizes. AUC: 0.5 is perfect. Models that were
+compared with another reference have their floor in brackets.
 """
 
 
@@ -44,6 +55,11 @@ def measured(metrics: dict[str, Any]) -> dict[str, tuple[float, float, float, fl
             rows[f"separation power, {entry['observable']}"] = tuple(
                 power[name] for name in ("value", "error", "floor", "floor_error")
             )
+    scores = {entry["key"]: entry for entry in metrics["scores"]}
+    for key, title in SCORES.items():
+        entry = scores.get(key)
+        if entry and not entry["skipped"]:
+            rows[title] = tuple(entry[name] for name in ("value", "error", "floor", "floor_error"))
     score = metrics["physics_score"]
     if score:
         rows["physics_score"] = (score["value"], 0.0, score["floor"], score["floor_error"])
@@ -55,15 +71,32 @@ def table(models: dict[str, dict[str, Any]]) -> list[str]:
     lines = [f"| | {' | '.join(models)} | floor |", "|---|" + "---|" * (len(models) + 1)]
     found = {name: measured(model["metrics"]) for name, model in models.items()}
     titles = dict.fromkeys(title for rows in found.values() for title in rows)
+    references = {name: model["metrics"]["samples"]["reference"]["sha256"] for name, model in models.items()}
+    common = max(references.values(), key=list(references.values()).count)
     for title in titles:
-        cells = [found[name].get(title) for name in models]
-        texts = ["" if c is None else f"{c[0]:.4f}" + (f" ± {c[1]:.4f}" if c[1] else "") for c in cells]
-        floor = next(c for c in cells if c is not None)
-        lines.append(f"| {title} | {' | '.join(texts)} | {floor[2]:.4f} ± {floor[3]:.4f} |")
+        texts, floor = [], ""
+        for name in models:
+            c = found[name].get(title)
+            text = "" if c is None else f"{c[0]:.4f}" + (f" ± {c[1]:.4f}" if c[1] else "")
+            if c is not None and references[name] != common:
+                text += f" ({c[2]:.4f})"
+            elif c is not None:
+                floor = floor or f"{c[2]:.4f} ± {c[3]:.4f}"
+            texts.append(text)
+        lines.append(f"| {title} | {' | '.join(texts)} | {floor} |")
+    for title, show in (
+        ("showers compared, of the model and of Geant4", _compared),
+        ("file size in MB", lambda m: f"{m['bytes'] / 1e6:.2f}"),
+        ("training, minutes", lambda m: f"{m['training']['minutes']:.3g}" if m["training"] else ""),
+        ("training, hardware", lambda m: m["training"]["hardware"] if m["training"] else ""),
+    ):
+        lines.append(f"| {title} | {' | '.join(show(model) for model in models.values())} | |")
     for title, show in (
         ("ms per shower, batch 1", lambda b: _speed(b, 1)),
         ("ms per shower, batch 16", lambda b: _speed(b, 16)),
         ("ms per shower, batch 128", lambda b: _speed(b, 128)),
+        ("threads", lambda b: str(b["threads"])),
+        ("load of the machine before", lambda b: f"{b['machine']['load']:g}"),
         ("Geant4, ms per shower, same run", lambda b: f"{b['geant4']['mean']:.0f}"),
         ("speed-up, batch 128", lambda b: f"{_entry(b, 128)['speedup']:.0f}"),
         ("speed-up core for core", lambda b: f"{_entry(b, 128)['speedup_per_core']:.0f}"),
@@ -92,6 +125,11 @@ def response(models: dict[str, dict[str, Any]]) -> list[str]:
             cells = " | ".join(texts.get(name, " | ") for name in models)
             lines.append(f"| {particle} | {low:g} to {high:g} | {cells} |")
     return lines
+
+
+def _compared(model: dict[str, Any]) -> str:
+    samples = model["metrics"]["samples"]
+    return f"{samples['generated']['showers']}, {samples['reference']['showers']}"
 
 
 def _entry(benchmark: dict[str, Any], batch: int) -> dict[str, Any]:
@@ -124,31 +162,38 @@ def card_figures(model: dict[str, Any]) -> dict[str, Any]:
     return {"validation": validation, "speed": speed}
 
 
+def shipped(name: str) -> dict[str, Any]:
+    """Card and size of a model that the package ships."""
+    from caloforge.runtime import load
+
+    model = load(name)
+    return {"card": model.card.to_json(), "bytes": model.size}
+
+
 def main() -> None:
     folder, output = Path(sys.argv[1]), Path(sys.argv[2])
     models: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*/metrics.json")):
-        from caloforge.runtime import load
-
         name = path.parent.name
+        card, training = path.with_name("card.json"), path.with_name("training.json")
         models[name] = {
             "metrics": json.loads(path.read_text()),
-            "benchmark": json.loads((path.parent / "benchmark.json").read_text()),
-            "card": load(name).card.to_json(),
+            "benchmark": json.loads(path.with_name("benchmark.json").read_text()),
+            "training": json.loads(training.read_text()) if training.exists() else None,
+            **(json.loads(card.read_text()) if card.exists() else shipped(name)),
         }
         figures = json.dumps(card_figures(models[name]), indent=2)
         (path.parent / "figures.json").write_text(figures + "\n")
     first = next(iter(models.values()))
-    machine, samples = first["benchmark"]["machine"], first["metrics"]["samples"]
+    machine = first["benchmark"]["machine"]
     notes = output.with_name("results-notes.md")
     text = [
         HEAD,
         *table(models),
         "",
-        f"{samples['generated']['showers']} generated against {samples['reference']['showers']} Geant4 showers, "
         "e- and gamma, 1 to 100 GeV, threshold 0.015 MeV. Speeds: "
-        f"{machine['cpu']}, {machine['cores']} cores, {first['benchmark']['threads']} threads, "
-        f"{first['benchmark']['backend']}, load {machine['load']:g} at the beginning, drawing of noise included; "
+        f"{machine['cpu']}, {machine['cores']} cores, threads as in the table, "
+        f"{first['benchmark']['backend']}, drawing of noise included; "
         "Geant4 on one core.",
         "",
         "## Response and resolution",

@@ -46,7 +46,7 @@ def test_parity_with_torch(name: str, tmp_path) -> None:
     )
     card, parity = export_generator(approach.generator, tmp_path / "model.onnx", card, threads=2)
     assert parity.cells_off <= 1e-4
-    assert card.flops > 0
+    assert (card.flops > 0) == (name != "library")  # which looks up, and multiplies nothing by a matrix
 
 
 def sample(shape: tuple[int, int, int], n: int = 64) -> Batch:

@@ -27,12 +27,12 @@ def small(depth: int, mixtures: int) -> CausalCells:
         window=5,
         width=8,
         depth=depth,
-        width_around=4,
         hidden=8,
         features=4,
         mixtures=mixtures,
         most_around=40,
         most_in_pass=9,
+        clumping=0.2,
     )
 
 
@@ -119,7 +119,7 @@ def test_likelihood_falls_with_training() -> None:
     context = torch.zeros(16, 3)
     optimizer = torch.optim.Adam(made.parameters(), 1e-2)
     totals = []
-    for _ in range(30):
+    for _ in range(45):
         total = sum(made.losses(context, showers))
         optimizer.zero_grad()
         total.backward()

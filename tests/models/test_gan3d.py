@@ -74,3 +74,12 @@ def test_more_hits_than_allowed_is_an_error_that_says_what_to_set() -> None:
 def test_even_windows_are_refused() -> None:
     with pytest.raises(ValueError, match="odd"):
         Gan3DConfig(approach="gan3d", window=12)
+
+
+def test_of_two_opposite_cells_outside_the_window_at_most_one_is_hit(generator: Gan3DGenerator) -> None:
+    showers = draw_cells(generator, torch.full((N, 25), 100.0), torch.full((N, 25), 30.0))
+    opposite = showers.flip(2, 3)
+    both = (showers > 0) & (opposite > 0)
+    rows, columns = generator.window
+    both[:, :, rows, columns] = False
+    assert not both.any()

@@ -93,11 +93,13 @@ class Approach(ABC, Generic[ConfigT]):
     Attributes:
         name: Name of the approach, as recipes write it.
         config_type: Its hyper-parameters.
+        fitted: `prepare` does all there is to do: no optimisers, no training steps (see `FittedApproach`).
         networks: All trained networks by name; `networks["generator"]` is the `Generator`.
     """
 
     name: ClassVar[str]
     config_type: ClassVar[type[ApproachConfig]]
+    fitted: ClassVar[bool] = False
     networks: Mapping[str, nn.Module]
 
     def __init__(self, detector: Detector, config: ConfigT) -> None:
@@ -111,11 +113,16 @@ class Approach(ABC, Generic[ConfigT]):
         assert isinstance(generator, Generator)
         return generator
 
+    @property
+    def prepare_showers(self) -> int:
+        """Number of training showers that `prepare` sees at most; they are dense in memory."""
+        return 5000
+
     def prepare(self, sample: Batch) -> None:
         """Fit normalisations (kept in buffers) to a sample of the training showers; called once, before step 1.
 
         Args:
-            sample: Up to some thousand training showers, on the CPU.
+            sample: Up to `prepare_showers` training showers, on the CPU.
         """
 
     @abstractmethod
@@ -128,3 +135,32 @@ class Approach(ABC, Generic[ConfigT]):
     @abstractmethod
     def training_step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
         """Update the networks once with a batch and return the losses (detached scalars) by name."""
+
+
+class FittedApproach(Approach[ConfigT]):
+    """An approach without gradients: `prepare` fits everything, into buffers.
+
+    The generator has no parameters, there are no optimisers, and a run ends after preparation and one validation.
+    Recipes say `training.steps = 0`.
+    """
+
+    fitted = True
+
+    @abstractmethod
+    def prepare(self, sample: Batch) -> None:
+        """Fit everything (kept in buffers) to a sample of the training showers; called once.
+
+        Args:
+            sample: Up to `prepare_showers` training showers, on the CPU.
+
+        Raises:
+            InputError: If the approach cannot be fitted to them.
+        """
+
+    def optimizers(self) -> dict[str, tuple[str, torch.optim.Optimizer]]:
+        """None."""
+        return {}
+
+    def training_step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
+        """There are none; the training loop does not ask for any."""
+        raise TypeError(f"approach {self.name!r} is fitted in prepare, it has no training steps")

@@ -15,14 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from caloforge.models._causal_networks import SEEN_LAYERS, CausalNetworks, Layer, compress, describe
-from caloforge.models._mixtures import NARROWEST, WIDEST, beyond, log_density
-from caloforge.models._shares import NOISE_PER_PASS, share_noise
+from caloforge.models._causal_networks import AXIS_MEMORY, MEMORY, SCALE, CausalNetworks, compress, describe
+from caloforge.models._given_totals import log_density_of_parts, log_probability_of_hits
+from caloforge.models._mixtures import LARGEST, NARROWEST, WIDEST, log_density
+from caloforge.models._shares import share_noise
 
 SOFT = 0.005
 """MeV: the energy of a hit is threshold - SOFT + exp(y), so that y has no far tail at the threshold."""
-MEMORY = 0.6
-"""Per layer, what is kept of the cells three and more layers before."""
+ANCHOR = 0.03
+"""Weight of the likelihood of cells on their own: it fixes the cut and the common factor, which totals leave open."""
 
 
 class CausalCells(CausalNetworks):
@@ -37,18 +38,20 @@ class CausalCells(CausalNetworks):
     def _noise_sizes(self) -> tuple[int, ...]:
         """Per layer: hits and energies in the window, hits around it and their energies, shares."""
         n_inside = self.inside.shape[0]
-        half = self.n_around - self.n_around // 2
-        return n_inside, n_inside, half, self.most_around + 1, NOISE_PER_PASS * len(self.sizes)
+        return n_inside, n_inside, self.n_pairs, self.most_around + 1, self.shares.noise_size
 
-    def losses(self, context: Tensor, showers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Negative log-likelihood of the shares of passes, of hits and of energies of showers, given their layers.
+    def losses(
+        self, context: Tensor, showers: Tensor, random: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Negative log-likelihood of the shares of groups, of hits and of energies of showers, given their layers.
 
         Args:
             context: (n_showers, n_context) encoded incidents.
             showers: (n_showers, n_layers, n_rows, n_columns) in MeV.
+            random: Source of the shifts of quadratures.
 
         Returns:
-            Three scalars, means over the showers.
+            Three scalars, means over the showers; the last two have `ANCHOR` times that of independent cells added.
         """
         hits, energy = (showers > 0).sum((2, 3)).to(showers.dtype), showers.sum((2, 3))
         features = self.over_layers(context, hits, energy).flatten(0, 1)
@@ -56,40 +59,36 @@ class CausalCells(CausalNetworks):
         before, moments = (values.flatten(0, 1) for values in self._history(seen, showers))
         cells = showers.flatten(0, 1).flatten(1)
         inside, around = cells[:, self.inside], cells[:, self.around]
+        inside_seen = seen.flatten(0, 1).flatten(1)[:, self.inside]
         parts = [*inside.split(self.sizes, 1), around]
-        given = [
-            torch.stack([(part > 0).sum(1).to(cells.dtype) for part in parts], 1),
-            torch.stack([part.sum(1) for part in parts], 1),
-        ]
-        last = [
-            functional.pad(values.unflatten(0, hits.shape)[:, :-1], (0, 0, 1, 0)).flatten(0, 1)
-            for values in given
-        ]
-        layer = Layer(hits.reshape(-1, 1), energy.reshape(-1, 1), moments, features, *last)
+        groups_of_cells = [around, *parts[:-1]]  # what is rare first: its share then is told directly
+        shares = (
+            torch.stack([(part > 0).sum(1).to(cells.dtype) for part in groups_of_cells], 1),
+            torch.stack([part.sum(1) for part in groups_of_cells], 1),
+        )
+        groups = self.of_groups(*shares)
+        last = functional.pad(groups.unflatten(0, hits.shape), (0, 0, 1, 0))[:, :-1].flatten(0, 1)
+        of_layer = energy.reshape(-1, 1)
+        about = torch.cat([describe(hits, energy).flatten(0, 1), moments, features], 1)
+        of_shares = self.shares.loss(torch.cat([about, last], 1), *shares).sum()
+        told = common = self.common(about, groups, torch.ones_like(of_layer))
         matrices, bases = self.matrices(), self.base(before)
-        of_shares, start = cells.new_zeros(()), 0
+        start = 0
         likelihoods = []
         for number, size in enumerate(self.sizes):
-            known = inside[:, :start]
-            taken = [[values[:, k : k + 1] for k in range(number)] for values in given]
-            rest = layer.rest(*taken)
-            summary = self._summary(layer, rest, known)
-            share = (given[0][:, number : number + 1], given[1][:, number : number + 1])
-            told = self._told(layer, summary, *taken)
-            of_shares = of_shares + self.shares.loss(number, told, rest, share).sum()
-            told = torch.cat([summary, describe(*share), compress(known)], 1)
+            if number:
+                told = self.told(common, of_layer, inside[:, :start], inside_seen[:, :start])
             logit, weight, normals = self.window_pass(bases[number], matrices[number], told)
             hit = parts[number] > 0
-            likelihoods.append(self._likelihood(logit, weight[hit], normals[hit], parts[number], hit))
+            likelihoods.append(self._likelihood(logit, weight[hit], normals[hit], parts[number], hit, random))
             start += size
         here = seen.flatten(0, 1).flatten(1).index_fill(1, self.around, 0.0).reshape(-1, *seen.shape[2:])
-        rest = layer.rest(*([values[:, k : k + 1] for k in range(len(self.sizes))] for values in given))
-        told = torch.cat([self._summary(layer, rest, inside), describe(*rest)], 1)
-        drawn = self.around_pass(before, here, told).index_select(2, self.around)
+        told = self.told(common, of_layer, inside, inside[:, :0])
+        logit, near = self.around_pass(before, here, told)
         hit = around > 0
-        weight = drawn[:, 1:].transpose(1, 2)[hit]
+        weight = self.weights_around(told, logit, near)[hit]
         normals = self.normals_around.expand(len(weight), -1, -1)
-        likelihoods.append(self._likelihood(drawn[:, 0], weight, normals, around, hit))
+        likelihoods.append(self._likelihood(logit, weight, normals, around, hit, random))
         of_hits, of_energy = (
             -torch.stack(terms).sum() / len(showers) for terms in zip(*likelihoods, strict=True)
         )
@@ -107,92 +106,103 @@ class CausalCells(CausalNetworks):
         Returns:
             (n_showers, n_layers, n_rows, n_columns) in MeV, each layer with its hits and energy.
         """
-        n_rows, n_columns = self.lattice.n_rows, self.lattice.n_columns
+        n, n_rows, n_columns = noise.shape[0], self.lattice.n_rows, self.lattice.n_columns
         random = self._random(noise)
-        features = self.over_layers(context, hits, energy).flatten(1)
-        features_of = features.split(features.shape[1] // self.n_layers, 1)
+        features = self.over_layers(context, hits, energy)
+        described = describe(hits, energy)
+        features_of, described_of = (
+            values.flatten(1).split(values.shape[2], 1) for values in (features, described)
+        )
         hits_of, energy_of = hits.split(1, 1), energy.split(1, 1)
+        spare_of = (energy - hits * self.threshold).clamp(min=0).split(1, 1)
         matrices = self.matrices()
-        last = second = older = noise.new_zeros(noise.shape[0], n_rows, n_columns)
-        moment = [noise.new_zeros(noise.shape[0], 3) for _ in range(SEEN_LAYERS)]
-        groups = [noise.new_zeros(noise.shape[0], len(self.sizes) + 1) for _ in range(2)]
+        most = (self.most_around, *(min(size, self.most_in_pass) for size in self.sizes))
+        lever = self.lever[self.inside]
+        last = second = older = noise.new_zeros(n, n_rows, n_columns)
+        one = noise.new_ones(n, 1)
+        axis = noise.new_zeros(n, self.lever.shape[1])
+        moments = [self.centres(axis)] * 3
+        groups = noise.new_zeros(n, 2 * len(self.sizes) + 2)
         layers = []
         for number in range(self.n_layers):
             before = torch.stack([last, second, older], 1)
             bases = self.base(before)
-            rest = (hits_of[number], energy_of[number])
-            layer = Layer(*rest, torch.cat(moment, 1), features_of[number], *groups)
+            about = torch.cat([described_of[number], *moments, features_of[number]], 1)
+            own = tuple(values[number] for values in random.shares)
+            shared, spare = self.shares.sample(
+                torch.cat([about, groups], 1), hits_of[number], spare_of[number], most, own
+            )
+            groups = self.of_groups(shared, spare + self.threshold * shared)
+            hits_in, spare_in = shared.split(1, 1), spare.split(1, 1)
+            told = common = self.common(about, groups, one)
             known: list[Tensor] = []
-            taken: list[list[Tensor]] = [[], []]
-            for step, size in enumerate(self.sizes):
-                index = number * len(self.sizes) + step
-                drawn = torch.cat(known, 1) if known else noise[:, :0]
-                summary = self._summary(layer, rest, drawn)
-                own = tuple(values[index] for values in random.shares)
-                most = min(size, self.most_in_pass)
-                share = self.shares.sample(step, self._told(layer, summary, *taken), rest, most, own)
-                told = torch.cat([summary, describe(*share), *map(compress, known)], 1)
-                own = tuple(values[index] for values in random.inside)
-                known.append(
-                    self._draw_window(self.window_pass(bases[step], matrices[step], told), own, share)
-                )
-                for values, value in zip(taken, share, strict=True):
-                    values.append(value)
-                rest = ((rest[0] - share[0]).clamp(min=0), (rest[1] - share[1]).clamp(min=0))
-            drawn = torch.cat(known, 1)
-            told = torch.cat([self._summary(layer, rest, drawn), describe(*rest)], 1)
-            here = functional.pad(drawn, (0, self.n_around)).index_select(1, self.order)
-            about = self.around_pass(before, compress(here).reshape(-1, n_rows, n_columns), told)
+            seen: list[Tensor] = []
+            for step in range(len(self.sizes)):
+                if step:
+                    told = self.told(common, energy_of[number], torch.cat(known, 1), torch.cat(seen, 1))
+                own = tuple(values[number * len(self.sizes) + step] for values in random.inside)
+                drawn = self.window_pass(bases[step], matrices[step], told)
+                known.append(self._draw_window(drawn, own, (hits_in[1 + step], spare_in[1 + step])))
+                seen.append(compress(known[step]))
+            inside = torch.cat(known, 1)
+            here = functional.pad(torch.cat(seen, 1), (0, self.n_around)).index_select(1, self.order)
+            told = self.told(common, energy_of[number], inside, inside[:, :0])
             own = tuple(values[number] for values in random.around)
-            found = here.scatter(1, *self._draw_around(about, own, rest))
+            cells, around = self._draw_around(
+                self.around_pass(before, here.reshape(-1, n_rows, n_columns), told),
+                own,
+                (hits_in[0], spare_in[0]),
+                told,
+            )
+            found = here.scatter(1, cells, compress(around))
             layers.append(found)
-            groups = [torch.cat([*taken[k], rest[k]], 1) for k in range(2)]
             older = MEMORY * older + (1 - MEMORY) * second
-            second, last = last, compress(found).reshape(-1, n_rows, n_columns)
-            moment = [self._moments(found), moment[0], MEMORY * moment[2] + (1 - MEMORY) * moment[1]]
-        showers: Tensor = torch.stack(layers, 1).unflatten(2, (n_rows, n_columns))
+            second, last = last, found.reshape(-1, n_rows, n_columns)
+            levers = inside @ lever + (around[:, None] @ functional.embedding(cells, self.lever))[:, 0]
+            axis = AXIS_MEMORY * axis + levers
+            latest, all_before = self.centres(torch.stack([levers, axis])).unbind(0)
+            moments = [latest, moments[0], all_before]
+        cells = SCALE * torch.stack(layers, 1).expm1()
+        showers: Tensor = cells.unflatten(2, (n_rows, n_columns))
         return showers
 
     def _random(self, noise: Tensor) -> Noise:
         """Turn standard normal numbers into those that are needed.
 
-        The cells around the window have numbers of their own in one half of the list only, the other half has their
-        opposites: both of a pair, far from each other, are hit in one case out of thousands anyway.
+        Of a pair of cells around the window (opposite to each other, see `Sublattices.smoothing`), one has the opposite
+        number of the other, and at most one can be hit.
         """
         parts = noise.split([n * self.n_layers for n in self._noise_sizes], 1)
         hits, energies, halves, ranks, shares = parts
+        halves = halves.unflatten(1, (self.n_layers, -1)) @ self.smoothing
         tail = (0.5 - 0.5 * torch.erf(hits / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
-        half = (0.5 - 0.5 * torch.erf(halves / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
-        logistic = ((1 - half) / half).log()
-        half, logistic = (values.unflatten(1, (self.n_layers, -1)) for values in (half, logistic))
-        paired = slice(None, self.n_around // 2)
-        tails = torch.cat([half, 1 - half[..., paired].flip(-1)], -1).flatten(1)
-        logistics = torch.cat([logistic, -logistic[..., paired].flip(-1)], -1).flatten(1)
-        of_shares = share_noise(shares.unflatten(1, (-1, NOISE_PER_PASS)))
+        half = (0.5 - 0.5 * torch.erf(halves / math.sqrt(2))).clamp(1e-7, 1 - 1e-7).flatten(1)
+        of_shares = share_noise(shares.unflatten(1, (self.n_layers, -1)))
         sizes = self.sizes * self.n_layers
         return Noise(
-            tuple(values.split(sizes, 1) for values in (tail, ((1 - tail) / tail).log(), energies)),
+            tuple(values.split(sizes, 1) for values in (-tail, ((1 - tail) / tail).log(), energies)),
             (
-                tails.split(self.n_around, 1),
-                logistics.split(self.n_around, 1),
+                (-half).split(self.n_pairs, 1),
+                ((1 - half) / half).log().split(self.n_pairs, 1),
                 ranks.split(self.most_around + 1, 1),
             ),
-            tuple(values.split(1, 1) for values in of_shares),
+            tuple(values.flatten(1).split(values.shape[2], 1) for values in of_shares),
         )
 
     def _history(self, seen: Tensor, showers: Tensor) -> tuple[Tensor, Tensor]:
         """The layers before and their moments as in `sample`, for all layers at once."""
-        moments = self._moments(showers.flatten(2))
-        blank, middle = torch.zeros_like(seen[:, 0]), torch.zeros_like(moments[:, 0])
-        older, old = blank, middle
+        levers = showers.flatten(2) @ self.lever
+        centres = self.centres(levers)
+        blank, axis = torch.zeros_like(seen[:, 0]), torch.zeros_like(levers[:, 0])
+        older, middle = blank, self.centres(axis)
         maps, numbers = [], []
         for layer in range(self.n_layers):
             last, second = (seen[:, layer - k] if layer >= k else blank for k in (1, 2))
-            one, two = (moments[:, layer - k] if layer >= k else middle for k in (1, 2))
+            one, two = (centres[:, layer - k] if layer >= k else middle for k in (1, 2))
             maps.append(torch.stack([last, second, older], 1))
-            numbers.append(torch.cat([one, two, old], 1))
+            numbers.append(torch.cat([one, two, self.centres(axis)], 1))
             older = MEMORY * older + (1 - MEMORY) * second
-            old = MEMORY * old + (1 - MEMORY) * two
+            axis = AXIS_MEMORY * axis + levers[:, layer]
         return torch.stack(maps, 1), torch.stack(numbers, 1)
 
     def _unstepped(self, normals: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,12 +212,23 @@ class CausalCells(CausalNetworks):
         return mean, log_sigma
 
     def _likelihood(
-        self, logit: Tensor, weight: Tensor, normals: Tensor, truth: Tensor, hit: Tensor
+        self,
+        logit: Tensor,
+        weight: Tensor,
+        normals: Tensor,
+        truth: Tensor,
+        hit: Tensor,
+        random: torch.Generator | None,
     ) -> tuple[Tensor, Tensor]:
-        of_hits = -functional.binary_cross_entropy_with_logits(logit, hit.to(logit.dtype), reduction="sum")
+        on_their_own = functional.binary_cross_entropy_with_logits(
+            logit, hit.to(logit.dtype), reduction="sum"
+        )
+        of_hits = log_probability_of_hits(logit, hit, random).sum() - ANCHOR * on_their_own
         mean, log_sigma = self._unstepped(normals)
         value = (truth[hit] - self.threshold + SOFT).clamp(min=0.5 * SOFT).log()
-        return of_hits, log_density(weight, mean, log_sigma, value).sum()
+        group = hit.nonzero()[:, 0]
+        of_energy = log_density_of_parts((weight, mean, log_sigma), value, group, len(hit), random).sum()
+        return of_hits, of_energy + ANCHOR * log_density(weight, mean, log_sigma, value).sum()
 
     def _draw_window(
         self,
@@ -215,57 +236,67 @@ class CausalCells(CausalNetworks):
         random: tuple[Tensor, ...],
         share: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """Energies of the cells of a pass in MeV, (n, n_cells), with its share of hits and energy."""
-        (logit, weight, normals), (tail, logistic, normal), (hits, energy) = drawn, random, share
+        """Energies of the cells of a pass in MeV, (n, n_cells), with its share of hits and spare energy."""
+        (logit, weight, normals), (tail, logistic, normal), (hits, spare) = drawn, random, share
         score = logit + logistic
         size = score.shape[1]
         most = min(size, self.most_in_pass + 1)
         ranked = score.topk(most, dim=1).values
-        cut = ranked.gather(1, hits.clamp(max=most - 1).long())
-        cut = cut - 100.0 * (hits >= size).to(cut.dtype)
+        if most == size:  # all cells can be hit: a cut below the last
+            ranked = functional.pad(ranked, (0, 1), value=-1000.0)
+        cut = ranked.gather(1, hits.clamp(max=ranked.shape[1] - 1).long())
         mean, log_sigma = self._choose(normals, weight, tail, cut - logit)
-        excess = (score > cut).to(logit.dtype) * self._excess(mean, log_sigma, normal)
-        return self._scaled(excess, hits, energy)
+        return self._scaled((score > cut).to(logit.dtype), self._excess(mean, log_sigma, normal), spare)
 
     def _draw_around(
-        self, drawn: Tensor, random: tuple[Tensor, ...], rest: tuple[Tensor, Tensor]
+        self,
+        drawn: tuple[Tensor, Tensor],
+        random: tuple[Tensor, ...],
+        share: tuple[Tensor, Tensor],
+        told: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Draw the hits around the window, with the hits and energy of the rest.
+        """Draw the hits around the window, with their share of hits and spare energy.
 
         Returns:
             Cells of the layer and their energies in MeV, both (n, most_around + 1).
         """
-        tail, logistic, normal = random
-        logit = drawn[:, 0].index_select(1, self.around)
-        ranked, which = (logit + logistic).topk(self.most_around + 1, dim=1)
-        hits = rest[0].clamp(0, self.most_around)
-        cut = ranked.gather(1, hits.long())
-        tail, logit = tail.gather(1, which), logit.gather(1, which)
+        (logit, near), (tail, logistic, normal) = drawn, random
+        first = logit[:, : self.n_pairs] + logistic
+        alone = 2 * self.n_pairs - self.n_around
+        other = functional.pad(logit[:, self.n_pairs :].flip(1), (0, alone), value=-100.0)
+        other = other - logistic
+        ranked, pair = torch.maximum(first, other).topk(self.most_around + 1, dim=1)
+        cut = ranked.gather(1, share[0].long())
+        flipped = (other > first).to(logit.dtype).gather(1, pair)
+        tail = tail.gather(1, pair)
+        tail = tail - flipped * (1 + 2 * tail)
+        logit = ranked - (1 - 2 * flipped) * logistic.gather(1, pair)
+        which = pair + flipped.long() * (self.n_around - 1 - 2 * pair)
         cells = self.around.index_select(0, which.flatten()).reshape(which.shape)
-        weight = drawn[:, 1:].gather(2, cells[:, None].expand(-1, self.mixtures, -1)).transpose(1, 2)
+        weight = self.weights_around(told, logit, near.gather(1, which))
         mean, log_sigma = self._choose(self.normals_around[None, None], weight, tail, cut - logit)
-        excess = (ranked > cut).to(logit.dtype) * self._excess(mean, log_sigma, normal)
-        return cells, self._scaled(excess, hits, rest[1])
+        excess = self._excess(mean, log_sigma, normal)
+        return cells, self._scaled((ranked > cut).to(logit.dtype), excess, share[1])
 
     def _choose(self, normals: Tensor, weight: Tensor, tail: Tensor, lack: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log sigma of a normal each, by the part of the noise that did not decide about the hit.
 
-        Given that logit + logistic > cut, tail * (1 + exp(cut - logit)) is uniform.
+        Given that logit + logistic > cut, -tail * (1 + exp(cut - logit)) is uniform.
         """
-        chance = (tail * (1 + lack.exp())).clamp(max=0.999999)
-        above = beyond(weight, chance[..., None], self.running) + self.last_one
+        chance = (tail * (1 + lack.exp())).clamp(min=-0.999999)
+        reached = weight.clamp(-LARGEST, LARGEST).exp() @ self.signed
+        above = (chance[..., None] * reached[..., -1:] > reached).to(weight.dtype)
         mean, log_sigma = (normals * above[:, :, None]).sum(-1).unbind(-1)
         return mean, log_sigma.clamp(NARROWEST, WIDEST)
 
     def _excess(self, mean: Tensor, log_sigma: Tensor, normal: Tensor) -> Tensor:
         value = mean + log_sigma.exp() * normal
-        return (value.clamp(-9.0, 7.0).exp() - SOFT).clamp(min=1e-4)
+        return (value.clamp(max=7.0).exp() - SOFT).clamp(min=1e-4)
 
-    def _scaled(self, excess: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
-        """Stretch what the hits of a pass have above threshold to the energy of the pass; 0 is no hit."""
-        spare = (energy - hits * self.threshold).clamp(min=0)
-        factor = spare / excess.sum(1, keepdim=True).clamp(min=1e-5)
-        return (excess > 0).to(excess.dtype) * self.threshold + excess * factor
+    def _scaled(self, hit: Tensor, excess: Tensor, spare: Tensor) -> Tensor:
+        """Stretch what the hits of a pass have above threshold to the spare energy of the pass; 0 is no hit."""
+        factor = spare / (hit * excess).sum(1, keepdim=True).clamp(min=1e-5)
+        return hit * (self.threshold + excess * factor)
 
 
 @dataclass(frozen=True)
@@ -273,11 +304,11 @@ class Noise:
     """Random numbers of all layers and passes.
 
     Attributes:
-        inside: Uniform, logistic and normal numbers of the cells of each pass, (n, n_cells). The uniform number is
-            the probability of a larger logistic one.
-        around: Likewise for each layer around the window, (n, n_around), and normal ones by rank,
-            (n, most_around + 1).
-        shares: See `_shares.share_noise`, for each pass (n, 1).
+        inside: Tails, logistic and normal numbers of the cells of each pass, (n, n_cells). The tail is minus the
+            probability of a larger logistic number.
+        around: Likewise tails and logistic ones for the pairs of cells around the window in each layer,
+            (n, n_pairs), and normal ones by rank, (n, most_around + 1).
+        shares: See `_shares.share_noise`, for each layer.
     """
 
     inside: tuple[tuple[Tensor, ...], ...]

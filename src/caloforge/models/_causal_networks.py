@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +17,13 @@ from caloforge.models._sublattices import REACH, split_layer
 SCALE = 0.1
 """MeV: cells are seen as log(1 + energy / SCALE); near what a minimum ionising particle leaves in 0.3 mm silicon."""
 SEEN_LAYERS = 3
-CONTEXT_MAPS = 4
-"""Maps that tell the cells around the window about their layer."""
-REST, MOMENTS = 3, 2 + 3 * SEEN_LAYERS
+MEMORY = 0.7
+"""Per layer, what is kept of the cells three and more layers before."""
+AXIS_MEMORY = 0.8
+"""Per layer, what is kept of where the energy of all layers before was."""
+CORE = 1.5
+"""Cells: distance from the axis at which the weight of a cell in the centre of the core has fallen to 1 / e."""
+MOMENTS = 5
 
 
 class CausalNetworks(nn.Module):
@@ -37,21 +39,25 @@ class CausalNetworks(nn.Module):
         window: Rows and columns drawn in four passes; what lies around them is drawn at once.
         width: Of the network of a cell in the window.
         depth: Number of its hidden layers after the first.
-        width_around: Of the network of a cell around it.
         hidden: Width of the network over layers.
         features: Numbers that the networks of cells get to know about each layer.
         mixtures: Normals in the energy of a hit.
         most_around: Hits around the window that a layer can have at most (the fewer, the faster).
         most_in_pass: Hits that a pass can have at most, likewise.
+        clumping: How alike the random numbers of neighbouring cells around the window are, see `Sublattices.smoothing`;
+            they are drawn at once and so cannot see each other.
     """
 
-    positions: Tensor
+    lever: Tensor
     places: Tensor
+    smoothing: Tensor
+    rows: Tensor
+    columns: Tensor
     inside: Tensor
     around: Tensor
     order: Tensor
     running: Tensor
-    last_one: Tensor
+    signed: Tensor
     offsets: Tensor
     scales: Tensor
 
@@ -63,12 +69,12 @@ class CausalNetworks(nn.Module):
         window: int,
         width: int,
         depth: int,
-        width_around: int,
         hidden: int,
         features: int,
         mixtures: int,
         most_around: int,
         most_in_pass: int,
+        clumping: float,
     ) -> None:
         super().__init__()
         self.n_layers, n_rows, n_columns = detector.shape
@@ -77,43 +83,44 @@ class CausalNetworks(nn.Module):
         self.sizes = [len(cells) for cells in self.lattice.passes]
         self.n_around = len(self.lattice.around)
         self.most_around = min(most_around, self.n_around - 1)
+        # where hits around the window are rare, one random number serves two cells that are opposite to each other
+        rare = 4 * self.most_around <= self.n_around
+        self.n_pairs = self.n_around - self.n_around // 2 if rare else self.n_around
         self.most_in_pass = most_in_pass
-        self._register_constants(detector)
+        self._register_constants(detector, clumping)
 
         self.depth_place = nn.Parameter(0.1 * torch.randn(8, self.n_layers))
         self.along = nn.ModuleList(
             nn.Conv1d(size, hidden, 5, padding=2) for size in (8 + 3 + context, hidden, hidden)
         )
         self.to_features = nn.Linear(hidden, features)
-        n_groups = len(self.sizes) + 1
-        n_summary, n_places = 1 + REST + MOMENTS + features, self.places.shape[1]
-        self.shares = Shares(len(self.sizes), n_summary + 4 * n_groups, detector.threshold)
-        n_summary += REST
-        spread = 0.5 / math.sqrt(n_summary * n_places)
+        n_groups, n_places = len(self.sizes) + 1, self.places.shape[1]
+        n_about = 3 + SEEN_LAYERS * MOMENTS + features
+        self.shares = Shares(n_groups, n_about + 2 * n_groups, detector.threshold)
+        self.n_common = 1 + n_about + 2 * n_groups
+        n_told = self.n_common + 2
+        spread = 0.5 / math.sqrt(n_told * n_places)
         self.before = nn.Conv2d(SEEN_LAYERS, width, 2 * REACH + 1, bias=False)
         side = (2 * REACH + 1) ** 2
         self.beside = nn.Parameter(torch.randn(len(self.sizes), side, width) / side)
-        self.summarised = nn.Parameter(spread * torch.randn(len(self.sizes), n_summary, n_places, width))
+        self.summarised = nn.Parameter(spread * torch.randn(len(self.sizes), n_told, n_places, width))
         self.deeper = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-        self.hit = nn.Linear(width, 1)
-        self.weight = nn.Linear(width, mixtures)
-        self.normals = nn.Linear(width, 2 * mixtures)
+        self.head = nn.Linear(width, 1 + 3 * mixtures)  # logit of a hit, weights of normals, normals
 
-        self.summarised_around = nn.Parameter(spread * torch.randn(n_summary, CONTEXT_MAPS, n_places))
-        self.before_around = nn.Conv2d(CONTEXT_MAPS + SEEN_LAYERS + 1, width_around, 3, padding=1)
-        self.head_around = nn.Conv2d(width_around, 1 + mixtures, 1)
+        self.logit_around = nn.Parameter(spread * torch.randn(n_told, n_places))
+        self.weight_around = nn.Parameter(torch.zeros(n_told + 2, mixtures))
+        self.near_around = nn.Parameter(torch.full((2, SEEN_LAYERS + 1), 0.1))
         self.normals_around = nn.Parameter(torch.zeros(2, mixtures))
         with torch.no_grad():
-            for head in (self.hit, self.weight, self.normals, self.head_around):
-                head.weight.normal_(std=0.05)
-                cast(Tensor, head.bias).zero_()
-            cast(Tensor, self.head_around.bias)[0] = -5.0
-            self.hit.bias.fill_(-3.0)
-            for steps in (self.normals.bias[:mixtures], self.normals_around[0]):
+            self.head.weight.normal_(std=0.05)
+            self.head.bias.zero_()
+            self.head.bias[0] = -3.0
+            self.logit_around[0, 0] = -4.0
+            for steps in (self.head.bias[1 + mixtures : 1 + 2 * mixtures], self.normals_around[0]):
                 steps.fill_(4.0 / (mixtures - 1))  # means from -3 to 1, in steps
                 steps[-1] = -3.0
 
-    def _register_constants(self, detector: Detector) -> None:
+    def _register_constants(self, detector: Detector, clumping: float) -> None:
         y, x = torch.meshgrid(
             torch.tensor(detector.y / detector.readout.size[0]),
             torch.tensor(detector.x / detector.readout.size[1]),
@@ -135,19 +142,30 @@ class CausalNetworks(nn.Module):
             y / 5,
             x * y / 25,
             (x.square() - y.square()) / 25,
+            *(along * torch.exp(-r / reach) for along in (x, y) for reach in (1.0, 3.0)),
         ]
+        core = torch.zeros_like(r).index_fill(0, torch.tensor(self.lattice.inside), 1.0) * torch.exp(
+            -r / CORE
+        )
         last = torch.zeros(self.mixtures)
         last[-1] = 1.0
         constants = {
             "places": torch.stack(known, 1),
-            "positions": torch.stack([x, y], 1),
+            "lever": torch.stack(
+                [x, y, 3 * x * core, 3 * y * core, *[torch.ones_like(r)] * 2, core, core], 1
+            ),
+            "smoothing": torch.tensor(self.lattice.smoothing(clumping, self.n_pairs), dtype=torch.float32),
             "inside": torch.tensor(self.lattice.inside),
             "around": torch.tensor(self.lattice.around),
             "order": torch.tensor(self.lattice.order),
+            # sums over three rows and columns: in engines such products are ten times as fast as pooling
+            "rows": _three_diagonals(self.lattice.n_rows) / 3,
+            "columns": _three_diagonals(self.lattice.n_columns) / 3,
             "running": running_sum(self.mixtures),
-            "last_one": last,
-            "offsets": torch.tensor([0.3, 0.01]).repeat_interleave(2 * len(self.sizes) + 2),
-            "scales": torch.tensor([1 / 2, 1 / 3]).repeat_interleave(2 * len(self.sizes) + 2),
+            # running sums, the last with a minus sign: no part of the sum lies beyond it
+            "signed": running_sum(self.mixtures) @ (torch.eye(self.mixtures) - 2 * torch.diag(last)),
+            "offsets": torch.tensor([0.3, 0.01]).repeat_interleave(len(self.sizes) + 1),
+            "scales": torch.tensor([1 / 2, 1 / 3]).repeat_interleave(len(self.sizes) + 1),
         }
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
@@ -190,12 +208,13 @@ class CausalNetworks(nn.Module):
         """Spread the weights of each pass out over its cells.
 
         Returns:
-            Per pass (n_summary + n_known, n_cells * width).
+            Per pass (n_told + n_known, n_cells * width).
         """
         made, start = [], 0
         for number, size in enumerate(self.sizes):
             places = self.places[self.inside[start : start + size]]
-            rows = torch.einsum("spw,cp->scw", self.summarised[number], places).flatten(1)
+            weights = self.summarised[number] if number else self.summarised[0, : self.n_common]
+            rows = torch.einsum("spw,cp->scw", weights, places).flatten(1)
             if number:
                 kernel = functional.pad(self.beside[number], (0, 0, 0, 1))
                 rows = torch.cat([rows, kernel[getattr(self, f"offsets{number}")].flatten(1)])
@@ -229,7 +248,7 @@ class CausalNetworks(nn.Module):
         Args:
             base: (n, n_cells, width), see `base`.
             matrix: See `matrices`.
-            told: (n, n_summary + n_known) summary, and the cells of the passes before, see `compress`.
+            told: (n, n_told + n_known), see `told`.
 
         Returns:
             Logits of a hit (n, n_cells), logarithms of the weights of normals (n, n_cells, mixtures), and the
@@ -239,78 +258,86 @@ class CausalNetworks(nn.Module):
         hidden = functional.relu(base + (told @ matrix).reshape(base.shape)).flatten(0, 1)
         for layer in self.deeper:
             hidden = hidden + functional.relu(layer(hidden))
+        logit, weight, normals = self.head(hidden).split([1, self.mixtures, 2 * self.mixtures], 1)
         return (
-            self.hit(hidden).reshape(shape),
-            self.weight(hidden).reshape(*shape, self.mixtures),
-            self.normals(hidden).reshape(*shape, 2, self.mixtures),
+            logit.reshape(shape),
+            weight.reshape(*shape, self.mixtures),
+            normals.reshape(*shape, 2, self.mixtures),
         )
 
-    def around_pass(self, before: Tensor, here: Tensor, told: Tensor) -> Tensor:
-        """The distributions of the cells around the window.
+    def around_pass(self, before: Tensor, here: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """The distributions of the cells around the window: cheap, for few of them are hit.
 
         Args:
             before: See `base`.
             here: (n, n_rows, n_columns) this layer with its window drawn, zero around, see `compress`.
-            told: (n, n_summary).
+            told: (n, n_told), see `told`.
 
         Returns:
-            (n, 1 + mixtures, n_rows * n_columns), logits of a hit and logarithms of the weights of normals, which are
-            `normals_around`; of no meaning in the window.
+            Logits of a hit, and the part of it that is due to the energy near the cells, both (n, n_around).
         """
-        maps = (told @ self.summarised_around.flatten(1)).unflatten(1, (CONTEXT_MAPS, -1)) @ self.places.T
-        maps = maps.unflatten(2, (self.lattice.n_rows, self.lattice.n_columns))
-        hidden = functional.relu(self.before_around(torch.cat([maps, before, here[:, None]], 1)))
-        drawn: Tensor = self.head_around(hidden).flatten(2)
-        return drawn
+        seen = torch.cat([before, here[:, None]], 1)
+        own, near = (self.near_around[None] @ seen.flatten(2)).split(1, 1)
+        near = self.rows @ near.reshape(-1, *seen.shape[2:]) @ self.columns
+        near = (own[:, 0] + near.flatten(1)).index_select(1, self.around)
+        return told @ self.logit_around @ self.places[self.around].T + near, near
 
-    def _moments(self, cells: Tensor) -> Tensor:
-        """Centres (x, y) of layers (..., n_cells) and their distance from the axis, in cells."""
-        centre = (cells @ self.positions) / (cells.sum(-1, keepdim=True) + 0.01)
-        return torch.cat([centre, (centre.square().sum(-1, keepdim=True) + 0.01).sqrt()], -1)
+    def weights_around(self, told: Tensor, logit: Tensor, near: Tensor) -> Tensor:
+        """Logarithms of the weights of `normals_around` for hits around the window.
 
-    def _summary(self, layer: Layer, rest: tuple[Tensor, Tensor], known: Tensor) -> Tensor:
-        """What is still to be given out, where the known cells are, moments and features: (n, n_summary)."""
-        one = torch.ones_like(layer.energy)
-        if known.shape[1]:
-            drawn = known @ self.positions[self.inside[: known.shape[1]]] / (layer.energy + 0.01)
-        else:  # engines stumble over products of no rows
-            drawn = torch.zeros_like(layer.energy).expand(-1, 2)
-        return torch.cat([one, describe(*rest), drawn, layer.moments, layer.features], 1)
+        Args:
+            told: (n, n_told), see `told`.
+            logit: (n, n_hits), see `around_pass`.
+            near: Likewise.
 
-    def _told(self, layer: Layer, summary: Tensor, hits: list[Tensor], energy: list[Tensor]) -> Tensor:
-        """What the shares of a pass depend on: the summary, and all groups of the last layer and this one so far."""
-        n = len(self.sizes) + 1
-        missing = [torch.zeros_like(layer.hits)] * (n - len(hits))
-        groups = torch.cat([layer.last_hits, *hits, *missing, layer.last_energy, *energy, *missing], 1)
-        return torch.cat([summary, (groups + self.offsets).log() * self.scales], 1)
+        Returns:
+            (n, n_hits, mixtures).
+        """
+        steady, of_logit, of_near = self.weight_around.split([told.shape[1], 1, 1])
+        weights: Tensor = (told @ steady)[:, None] + logit[:, :, None] * of_logit + near[:, :, None] * of_near
+        return weights
 
+    def of_groups(self, hits: Tensor, energy: Tensor) -> Tensor:
+        """Encode hits and energies in MeV, both (n, n_groups), as network input (n, 2 * n_groups)."""
+        return (torch.cat([hits, energy], 1) + self.offsets).log() * self.scales
 
-@dataclass(frozen=True)
-class Layer:
-    """What is known of layers before their cells are drawn.
+    def common(self, about: Tensor, groups: Tensor, one: Tensor) -> Tensor:
+        """What all passes of layers are told, (n, n_common).
 
-    Attributes:
-        hits: (n, 1).
-        energy: (n, 1) in MeV.
-        moments: (n, 9) of the layers before.
-        features: (n, features) of the layers.
-        last_hits: (n, n_passes + 1) of the layer before, by pass and around the window.
-        last_energy: Likewise, in MeV.
-    """
+        Args:
+            about: (n, n_about): `describe` of the layers, their moments and their features.
+            groups: (n, 2 * n_groups), see `of_groups`.
+            one: (n, 1), ones.
+        """
+        return torch.cat([one, about, groups], 1)
 
-    hits: Tensor
-    energy: Tensor
-    moments: Tensor
-    features: Tensor
-    last_hits: Tensor
-    last_energy: Tensor
+    def told(self, common: Tensor, energy: Tensor, known: Tensor, seen: Tensor) -> Tensor:
+        """What a pass after the first is told, or with no cells `seen` the cells around the window.
 
-    def rest(self, hits: list[Tensor], energy: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Hits and energy in MeV that are left, both (n, 1), when some passes have got theirs."""
-        left = [self.hits, self.energy]
-        for share in zip(hits, energy, strict=True):
-            left = [(value - part).clamp(min=0) for value, part in zip(left, share, strict=True)]
-        return left[0], left[1]
+        Args:
+            common: See `common`.
+            energy: (n, 1) of the layers in MeV.
+            known: (n, n_known) energies of the cells drawn already, in MeV.
+            seen: The same, see `compress`, or (n, 0).
+
+        Returns:
+            (n, n_told + n_known).
+        """
+        drawn = known @ self.lever[self.inside[: known.shape[1]], :2] / (energy + 0.01)
+        return torch.cat([common, drawn, seen], 1)
+
+    def centres(self, levers: Tensor) -> Tensor:
+        """Centres of layers (x, y), their distance from the axis and three times the centres of the cores, in cells.
+
+        Args:
+            levers: (..., 8) sums of energy times `lever`.
+
+        Returns:
+            (..., 5).
+        """
+        centre = levers[..., :4] / (levers[..., 4:] + 0.01)
+        distance = (centre[..., :2].square().sum(-1, keepdim=True) + 0.01).sqrt()
+        return torch.cat([centre, distance], -1)
 
 
 def compress(energies: Tensor) -> Tensor:
@@ -319,6 +346,11 @@ def compress(energies: Tensor) -> Tensor:
 
 
 def describe(hits: Tensor, energy: Tensor) -> Tensor:
-    """Encode hits and energies in MeV, both (n, 1), as network input (n, 3)."""
-    logs = torch.cat([hits + 0.3, energy + 0.01], 1).log()
+    """Encode hits and energies in MeV, both (...), as network input (..., 3)."""
+    logs = torch.stack([hits + 0.3, energy + 0.01], -1).log()
     return logs @ torch.tensor([[1 / 2, 0, -1 / 2], [0, 1 / 3, 1 / 2]], dtype=logs.dtype, device=logs.device)
+
+
+def _three_diagonals(n: int) -> Tensor:
+    ones = torch.ones(n, n)
+    return ones.triu(-1).tril(1)

@@ -155,23 +155,30 @@ class LayerModel(nn.Module):
         fixed = torch.cat(
             [context[:, None].expand(-1, self.n_layers, -1), self.place.expand(noise.shape[0], -1, -1)], -1
         )
+        matrix, constant = self._on_plain_logs()
+        hidden = self.from_history.out_features
         from_context, energy_from_context = (
-            known.flatten(1).split(known.shape[2], 1)
-            for known in (self.from_context(fixed), self.energy_from_context(fixed))
+            (known(fixed) + shift).flatten(1).split(hidden, 1)
+            for known, shift in (
+                (self.from_context, constant[:hidden]),
+                (self.energy_from_context, constant[hidden:]),
+            )
         )
         hits_trend, excess_trend = (
             (self._basis(context) @ part).split(1, 1) for part in self.trend.unbind(0)
         )
-        hidden = self.from_history.out_features
-        both = torch.cat([self.from_history.weight, self.energy_from_history.weight]).T
-        incident_energy = incident_energy[:, None]
-        total_hits = total_energy = moment = largest = torch.zeros_like(incident_energy)
-        recent = [total_hits.expand(-1, 3)] * 3
+        response = 1 / (incident_energy[:, None] * self.response)
+        total_hits = total_energy = moment = largest = torch.zeros_like(response)
+        recent = [self.mean.expand(noise.shape[0], -1)] * 3
+        offsets = torch.tensor([self.threshold, HIT_OFFSET, 1e-3, self.threshold])
+        of_layer = torch.tensor([1e-4, self.threshold])
+        lowest = self.mean - 4 * self.spread
         ceiling = math.log(self.max_hits + HIT_OFFSET + 0.5)
         all_hits, all_energies = [], []
         for layer in range(self.n_layers):
-            summary = self._summary(incident_energy, total_hits, total_energy, moment, largest)
-            history = torch.cat([*recent, summary], 1) @ both
+            part = total_energy * response
+            logs = (torch.cat([total_energy, total_hits, part, largest], 1) + offsets).log()
+            history = torch.cat([*recent, logs, part, moment / (total_energy + 1e-3)], 1) @ matrix
             state = self.trunk(from_context[layer] + history[:, :hidden])
             log_hits = self._draw(self.hits_head(state), uniform[2 * layer], normal[2 * layer])
             log_hits = log_hits + hits_trend[layer]
@@ -179,13 +186,31 @@ class LayerModel(nn.Module):
             mixture = self._energy_mixture(energy_from_context[layer] + history[:, hidden:], state, hits)
             log_excess = self._draw(mixture, uniform[2 * layer + 1], normal[2 * layer + 1])
             log_excess = log_excess + excess_trend[layer]
-            energy = hits * (self.threshold + log_excess.clamp(-10.0, 6.0).exp())
-            recent = [self._normalised(hits, energy), *recent[:2]]
+            excess = log_excess.clamp(-10.0, 6.0).exp() * hits.clamp(max=1)
+            energy = hits * (self.threshold + excess)
+            logs = torch.cat([hits + HIT_OFFSET, torch.cat([excess, energy], 1) + of_layer], 1).log()
+            recent = [torch.maximum(logs, lowest), *recent[:2]]
             total_hits, total_energy = total_hits + hits, total_energy + energy
             moment, largest = moment + layer * energy, torch.maximum(largest, energy)
             all_hits.append(hits)
             all_energies.append(energy)
         return torch.cat(all_hits, 1), torch.cat(all_energies, 1)
+
+    def _on_plain_logs(self) -> tuple[Tensor, Tensor]:
+        """Weights of both networks over histories of logarithms that are not normalised: fewer operations a layer.
+
+        Returns:
+            (15, 2 * hidden) for three times the logarithms of hits, excess and energy of a layer, those of energy,
+            hits, part and largest energy in `_summary`, the part, and moment / energy; and what to add, (2 * hidden,).
+        """
+        weight = torch.cat([self.from_history.weight, self.energy_from_history.weight]).T
+        recent = weight[:9] / self.spread.repeat(3)[:, None]
+        energy, hits, largest = (weight[k : k + 1] / self.spread[i] for k, i in ((9, 2), (10, 0), (14, 2)))
+        matrix = torch.cat(
+            [recent, energy, hits, weight[12:13], largest, weight[11:12], 2 / self.n_layers * weight[13:14]]
+        )
+        constant = -(self.mean.repeat(3) @ recent) - self.mean[2] * (energy + largest) - self.mean[0] * hits
+        return matrix, constant[0]
 
     def _logs(self, hits: Tensor, energy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         excess = mean_excess(hits, energy, self.threshold)

@@ -1,9 +1,10 @@
-"""How the hits and the energy of a layer are shared out among its passes, before the cells of each are drawn.
+"""How the hits and the energy of a layer are shared out among its groups of cells: the passes, and what is around.
 
-Drawing cells independently within a pass would get the number of hits of the pass wrong (too wide, and cut off by
-what is left), and what is left over would end in the last pass. So numbers come first: hits of a pass from a mixture
-of discretised logistics (as in PixelCNN++, Salimans et al., arXiv:1701.05517), then its part of the energy from a
-mixture of normals in the log-odds of the part.
+Drawing the cells of a pass on their own would get the number of its hits wrong (too wide, and cut off by what is
+left), and what is left over would end in the last group. So numbers come first: hits of the groups by breaking a
+stick, each part from a discretised logistic (as in PixelCNN++, Salimans et al., arXiv:1701.05517), then energies
+likewise by normals in the log-odds of the part against the rest. What the parts have in common is told by a mixture
+over all of them together, so that one draw of a component and one pass of a small network do for all groups.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.models._mixtures import NARROWEST, WIDEST, choose, log_density, log_weights, running_sum
+from caloforge.models._mixtures import NARROWEST, WIDEST, choose, log_weights, running_sum
 
-NOISE_PER_PASS = 4
 LARGEST_ODDS = 15.0
 """Largest logarithm of the odds of a part of the energy."""
+ALL_OR_NOTHING = 30.0
 
 
 class Shares(nn.Module):
-    """The model of hits and energy per pass.
+    """The model of hits and energy per group of cells.
 
     Args:
-        n_passes: Passes whose share is drawn; what is left is that of one more group of cells.
+        n_groups: Groups of cells; the last one gets what is left.
         told: Size of what it is told about a layer.
         threshold: Of the detector, in MeV.
         hidden: Width of the network.
@@ -33,116 +34,151 @@ class Shares(nn.Module):
     """
 
     running: Tensor
+    before: Tensor
+    left: Tensor
 
     def __init__(
-        self, n_passes: int, told: int, threshold: float, hidden: int = 64, mixtures: int = 3
+        self, n_groups: int, told: int, threshold: float, hidden: int = 96, mixtures: int = 8
     ) -> None:
         super().__init__()
-        self.threshold, self.mixtures = threshold, mixtures
-        self.first = nn.ModuleList(nn.Linear(told, hidden) for _ in range(n_passes))
-        self.second = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(n_passes))
-        self.of_hits = nn.ModuleList(nn.Linear(hidden, 3 * mixtures) for _ in range(n_passes))
-        self.with_hits = nn.ModuleList(nn.Linear(hidden + 4, hidden) for _ in range(n_passes))
-        self.of_energy = nn.ModuleList(nn.Linear(hidden, 3 * mixtures) for _ in range(n_passes))
-        for heads in (self.of_hits, self.of_energy):
-            for head in heads:
-                assert isinstance(head, nn.Linear)
-                nn.init.normal_(head.weight, std=0.05)
-                nn.init.zeros_(head.bias)
-                with torch.no_grad():
-                    head.bias[mixtures : 2 * mixtures] = torch.linspace(-1, 1, mixtures)
+        self.threshold, self.mixtures, self.n_parts = threshold, mixtures, n_groups - 1
+        n_numbers = mixtures * (1 + 2 * self.n_parts)
+        self.first = nn.Linear(told, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.of_hits = nn.Linear(hidden, n_numbers)
+        self.with_hits = nn.Linear(hidden + 3 * self.n_parts, hidden)
+        self.of_energy = nn.Linear(hidden, n_numbers)
+        for head in (self.of_hits, self.of_energy):
+            nn.init.normal_(head.weight, std=0.05)
+            nn.init.zeros_(head.bias)
+            with torch.no_grad():
+                places = head.bias[mixtures : mixtures * (1 + self.n_parts)].view(mixtures, self.n_parts)
+                places += torch.linspace(-1, 1, mixtures)[:, None]
         self.register_buffer("running", running_sum(mixtures), persistent=False)
+        # what earlier parts take from part k, and what is left for group k when all parts before it are cut off
+        self.register_buffer("before", torch.triu(torch.ones(n_groups, n_groups), 1), persistent=False)
+        self.register_buffer("left", torch.triu(torch.ones(self.n_parts, n_groups), 1), persistent=False)
 
-    def loss(
-        self, number: int, told: Tensor, rest: tuple[Tensor, Tensor], share: tuple[Tensor, Tensor]
-    ) -> Tensor:
-        """Negative log-likelihood of the hits and energies of a pass.
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one layer takes."""
+        return 2 + 2 * self.n_parts
+
+    def loss(self, told: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
+        """Negative log-likelihood of hits and energies of the groups.
 
         Args:
-            number: Of the pass.
             told: (n, told).
-            rest: Hits and energy in MeV that are left for this pass and those after it, both (n, 1).
-            share: Hits and energy in MeV of this pass, both (n, 1).
+            hits: (n, n_groups).
+            energy: (n, n_groups) in MeV.
 
         Returns:
             (n,).
         """
-        hidden = self._hidden(number, told)
-        weight, place, width = self._hits_mixture(number, hidden, rest[0])
-        hits = share[0]
-        upper = functional.logsigmoid((hits + 0.5 - place) / width)
-        last = hits >= rest[0]
-        log_upper = torch.where(last, torch.zeros_like(upper), upper)
-        lower = torch.where(hits <= 0, -torch.inf, functional.logsigmoid((hits - 0.5 - place) / width))
+        hidden = self._hidden(told)
+        rest = (hits.sum(1, keepdim=True) - hits @ self.before)[:, None, :-1]
+        weight, place, width = self._mixture(self.of_hits(hidden))
+        place, width = self._on_rest(place, width, rest)
+        part = hits[:, None, :-1]
+        upper = functional.logsigmoid((part + 0.5 - place) / width)
+        log_upper = torch.where(part >= rest, torch.zeros_like(upper), upper)
+        lower = torch.where(part <= 0, -torch.inf, functional.logsigmoid((part - 0.5 - place) / width))
         difference = (lower - log_upper).clamp(max=-1e-6)
-        log_probability = log_upper + torch.log1p(-difference.exp())
-        of_hits = torch.logsumexp(log_weights(weight) + log_probability.clamp(min=-50.0), -1)
+        log_probability = (log_upper + torch.log1p(-difference.exp())).clamp(min=-50.0)
+        of_hits = torch.logsumexp(log_weights(weight) + (log_probability * (rest > 0)).sum(2), 1)
 
-        mixture = self._energy_mixture(number, hidden, rest, share[0])
-        shared = (share[0] > 0) & (share[0] < rest[0])
-        of_energy = log_density(*mixture, self._odds(rest, share)[:, 0])
-        return -(of_hits * (rest[0] > 0)[:, 0] + of_energy * shared[:, 0])
+        weight, mean, log_sigma = self._energy_mixture(hidden, hits)
+        shared = (part > 0) & (part < rest)
+        log_sigma = log_sigma.clamp(NARROWEST, WIDEST)
+        pull = (self._odds(hits, energy)[:, None] - mean) * (-log_sigma).exp()
+        log_normal = -0.5 * pull.square() - log_sigma - 0.5 * math.log(2 * math.pi)
+        of_energy = torch.logsumexp(log_weights(weight) + (log_normal * shared).sum(2), 1)
+        return -(of_hits + of_energy)
 
     def sample(
-        self, number: int, told: Tensor, rest: tuple[Tensor, Tensor], most: int, random: tuple[Tensor, ...]
+        self, told: Tensor, hits: Tensor, spare: Tensor, most: tuple[int, ...], random: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Draw the hits and the energy of a pass.
+        """Draw the hits and energies of the groups.
 
         Args:
-            number: Of the pass.
             told: (n, told).
-            rest: As in `loss`.
-            most: Cells of the pass.
-            random: See `share_noise`, each (n, 1).
+            hits: (n, 1) of the layer.
+            spare: (n, 1) energy of the layer in MeV above hits * threshold.
+            most: Hits that each group can have.
+            random: See `share_noise`.
 
         Returns:
-            Hits and energy in MeV, both (n, 1).
+            Hits, and energies in MeV above hits * threshold, both (n, n_groups).
         """
         first, second, logistic, normal = random
-        hidden = self._hidden(number, told)
-        weight, place, width = self._hits_mixture(number, hidden, rest[0])
-        chosen = choose(weight, first, self.running)
-        value = ((place + width * logistic) * chosen).sum(-1, keepdim=True)
-        hits = torch.minimum((value + 0.5).floor().clamp(0, most), rest[0].clamp(min=0))
-        weight, mean, log_sigma = self._energy_mixture(number, hidden, rest, hits)
-        chosen = choose(weight, second, self.running)
-        spread = log_sigma.clamp(NARROWEST, WIDEST).exp()
-        odds = ((mean + spread * normal) * chosen).sum(-1, keepdim=True)
-        part = torch.sigmoid(odds.clamp(-LARGEST_ODDS, LARGEST_ODDS))
-        part = torch.where(hits >= rest[0], torch.ones_like(part), part) * (hits > 0)
-        spare = (rest[1] - rest[0] * self.threshold).clamp(min=0)
-        return hits, hits * self.threshold + part * spare
+        hidden = self._hidden(told)
+        place, width = self._chosen(self.of_hits(hidden), first)
+        share = torch.sigmoid(place).split(1, 1)
+        shift = (width.clamp(-4.0, 3.0).exp() * (0.3 * logistic)).split(1, 1)
+        rest, parts = hits, []
+        for k in range(self.n_parts):
+            room = rest + 1
+            part = (room * share[k] + room.sqrt() * shift[k]).floor().clamp(0.0, float(most[k]))
+            part = torch.maximum(part, rest - float(sum(most[k + 1 :])))  # no more than the others can take
+            parts.append(torch.minimum(part, rest))
+            rest = rest - parts[k]
+        shared = torch.cat([*parts, rest], 1)
 
-    def _hidden(self, number: int, told: Tensor) -> Tensor:
-        hidden = functional.silu(self.first[number](told))
-        return hidden + functional.silu(self.second[number](hidden))
+        mean, log_sigma = self._chosen(self._energy_numbers(hidden, shared), second)
+        odds = mean + self._log_odds_of_hits(shared) + log_sigma.clamp(NARROWEST, WIDEST).exp() * normal
+        odds = odds.clamp(-LARGEST_ODDS, LARGEST_ODDS)
+        odds = torch.where((shared @ self.before.T)[:, :-1] <= 0, ALL_OR_NOTHING, odds)
+        odds = torch.where(shared[:, :-1] <= 0, -ALL_OR_NOTHING, odds)
+        left = (-(1 + odds.exp()).log() @ self.left).exp()
+        return shared, spare * left * functional.pad(torch.sigmoid(odds), (0, 1), value=1.0)
 
-    def _hits_mixture(self, number: int, hidden: Tensor, rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weight, place, width = self.of_hits[number](hidden).split(self.mixtures, dim=-1)
-        rest = rest.clamp(min=0)
-        place = (rest + 1) * torch.sigmoid(place) - 0.5
-        width = (0.1 + 0.2 * rest.sqrt()) * width.clamp(-4.0, 3.0).exp()
-        return weight, place, width
+    def _hidden(self, told: Tensor) -> Tensor:
+        hidden = functional.silu(self.first(told))
+        return hidden + functional.silu(self.second(hidden))
 
-    def _energy_mixture(
-        self, number: int, hidden: Tensor, rest: tuple[Tensor, Tensor], hits: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        left = (rest[0] - hits).clamp(min=0)
-        log_hits, log_left = (hits + 0.3).log(), (left + 0.3).log()
-        log_odds = log_hits - log_left
-        about = [log_odds / 2, log_hits / 2, log_left / 2, (hits + 0.5).rsqrt()]
-        hidden = functional.silu(self.with_hits[number](torch.cat([hidden, *about], 1)))
-        weight, mean, log_sigma = self.of_energy[number](hidden).split(self.mixtures, dim=-1)
-        return weight, mean + log_odds, log_sigma
+    def _mixture(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        weight, place, width = numbers.split(
+            [self.mixtures, self.mixtures * self.n_parts, self.mixtures * self.n_parts], dim=1
+        )
+        shape = (self.mixtures, self.n_parts)
+        return weight, place.unflatten(1, shape), width.unflatten(1, shape)
 
-    def _odds(self, rest: tuple[Tensor, Tensor], share: tuple[Tensor, Tensor]) -> Tensor:
-        mine = (share[1] - share[0] * self.threshold).clamp(min=1e-5)
-        others = (rest[1] - rest[0] * self.threshold - mine).clamp(min=1e-5)
+    def _chosen(self, numbers: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Place and width of each part, both (n, n_parts), of a component chosen by a uniform number (n, 1)."""
+        chosen = choose(numbers[:, : self.mixtures], uniform, self.running)
+        table = numbers[:, self.mixtures :].unflatten(1, (2, self.mixtures, self.n_parts))
+        place, width = (table * chosen[:, None, :, None]).sum(2).flatten(1).split(self.n_parts, 1)
+        return place, width
+
+    def _on_rest(self, place: Tensor, width: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+        room = rest + 1
+        return room * torch.sigmoid(place) - 0.5, 0.3 * room.sqrt() * width.clamp(-4.0, 3.0).exp()
+
+    def _energy_mixture(self, hidden: Tensor, hits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        weight, mean, log_sigma = self._mixture(self._energy_numbers(hidden, hits))
+        return weight, mean + self._log_odds_of_hits(hits)[:, None], log_sigma
+
+    def _energy_numbers(self, hidden: Tensor, hits: Tensor) -> Tensor:
+        parts = hits[:, :-1]
+        about = [self._log_odds_of_hits(hits) / 2, (parts + 0.3).log() / 2, (parts + 0.5).rsqrt()]
+        numbers: Tensor = self.of_energy(functional.silu(self.with_hits(torch.cat([hidden, *about], 1))))
+        return numbers
+
+    def _log_odds_of_hits(self, hits: Tensor) -> Tensor:
+        """Logarithm of hits of each part to those of all groups after it, (n, n_parts)."""
+        after = (hits @ self.before.T)[:, :-1]
+        return (hits[:, :-1] + 0.3).log() - (after + 0.3).log()
+
+    def _odds(self, hits: Tensor, energy: Tensor) -> Tensor:
+        spare = (energy - hits * self.threshold).clamp(min=0)
+        mine = spare[:, :-1].clamp(min=1e-5)
+        others = (spare @ self.before.T)[:, :-1].clamp(min=1e-5)
         return (mine.log() - others.log()).clamp(-LARGEST_ODDS, LARGEST_ODDS)
 
 
 def share_noise(noise: Tensor) -> tuple[Tensor, ...]:
-    """Turn standard normal numbers (..., 4) into two uniform, a logistic and a normal number, each (...)."""
-    tail = (0.5 - 0.5 * torch.erf(noise[..., :3] / math.sqrt(2))).clamp(1e-6, 1 - 1e-6)
-    first, of_logistic, second = tail.unbind(-1)
-    return first, second, ((1 - of_logistic) / of_logistic).log(), noise[..., 3]
+    """Turn standard normal numbers (..., 2 + 2 n) into two uniform (..., 1), n logistic and n normal numbers."""
+    n = (noise.shape[-1] - 2) // 2
+    tail = (0.5 - 0.5 * torch.erf(noise[..., : 2 + n] / math.sqrt(2))).clamp(1e-6, 1 - 1e-6)
+    first, second, of_logistic = tail.split([1, 1, n], -1)
+    return first, second, ((1 - of_logistic) / of_logistic).log(), noise[..., 2 + n :]

@@ -59,6 +59,34 @@ class Sublattices:
         """Where each cell of the layer, row by row, stands in `inside` followed by `around`."""
         return np.argsort(np.concatenate([self.inside, self.around]))
 
+    def smoothing(self, strength: float, n_pairs: int) -> NDArray[np.float64]:
+        """Matrix that makes normal numbers of neighbouring cells around the window alike.
+
+        Cells around the window may stand in pairs: the first with the last of `around` and so on, opposite to each
+        other (point reflection) where rows and columns are odd. One normal number serves both, with opposite signs.
+
+        Args:
+            strength: Part of the numbers of its four neighbours that each cell adds to its own.
+            n_pairs: Half the number of cells around the window (rounded up), or their number: then none are in pairs.
+
+        Returns:
+            (n_pairs, n_pairs): z @ matrix has unit variance and is the numbers of the first cells of pairs.
+        """
+        n = len(self.around)
+        number = np.full((self.n_rows + 2, self.n_columns + 2), -1)
+        rows, columns = np.divmod(self.around, self.n_columns)
+        number[rows + 1, columns + 1] = np.arange(n)
+        matrix = np.eye(n_pairs)
+        for cell in range(n_pairs):
+            row, column = rows[cell] + 1, columns[cell] + 1
+            for step_y, step_x in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+                other = number[row + step_y, column + step_x]
+                if other >= n_pairs:  # the opposite of its partner
+                    matrix[n - 1 - other, cell] -= strength
+                elif other >= 0:
+                    matrix[other, cell] += strength
+        return np.asarray(matrix / np.sqrt((matrix**2).sum(0)))
+
     def in_window(self, number: int) -> Indices:
         """Cells of a pass as indices into the window, row * window + column."""
         rows, columns = np.divmod(self.passes[number], self.n_columns)

@@ -12,17 +12,15 @@ from __future__ import annotations
 from typing import Annotated, Literal, cast
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from caloforge.detectors import Detector
 from caloforge.models._base import Approach, ApproachConfig, Batch, Generator, Step
 from caloforge.models._causal_cells import CausalCells
+from caloforge.models._fields import Count, Part, Particles, Rate, Window
 from caloforge.models._layers import NOISE_PER_LAYER, LayerModel, encode_incident
 from caloforge.showers import pdg_id
-
-Count = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Causal3DConfig(ApproachConfig):
@@ -33,45 +31,32 @@ class Causal3DConfig(ApproachConfig):
         window: Rows and columns around the axis that are drawn in four passes.
         width: Of the network of a cell there.
         depth: Number of its hidden layers after the first.
-        width_around: Of the network of a cell outside the window.
         hidden: Width of the network over layers.
         features: Numbers that the networks of cells get to know about each layer.
         mixtures: Normals in the energy of a hit.
         most_around: Hits outside the window that a layer can have at most (the fewer, the faster).
         most_in_pass: Hits that one of the four passes can have at most, likewise.
+        clumping: How alike the random numbers of neighbouring cells outside the window are (0 to 1). No likelihood
+            knows it: it is set so that such cells have as many neighbours that are hit as Geant4's.
         cell_batch: Showers of a batch that the cells learn from; the layer model takes all.
         layer_rate: Learning rate of the layer model (AdamW).
         cell_rate: Learning rate of the cells (Adam).
     """
 
     approach: Literal["causal3d"] = "causal3d"
-    particles: tuple[str, ...] = ("e-", "gamma")
-    window: Annotated[int, Field(ge=3)] = 13
+    particles: Particles = ("e-", "gamma")
+    window: Window = 13
     width: Count = 24
     depth: Annotated[int, Field(ge=0)] = 2
-    width_around: Count = 16
     hidden: Count = 64
     features: Count = 16
     mixtures: Annotated[int, Field(ge=2)] = 4
     most_around: Count = 36
     most_in_pass: Count = 30
-    cell_batch: Count = 32
+    clumping: Part = 0.3
+    cell_batch: Count = 24
     layer_rate: Rate = 2e-3
     cell_rate: Rate = 3e-3
-
-    @field_validator("particles")
-    @classmethod
-    def _known_particles(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names or len(set(names)) != len(names):
-            raise ValueError("name each particle once, and at least one")
-        return names
-
-    @field_validator("window")
-    @classmethod
-    def _odd_window(cls, window: int) -> int:
-        if window % 2 == 0:
-            raise ValueError("the window must be odd: it has the central cell in its middle")
-        return window
 
 
 class Causal3DGenerator(Generator):
@@ -94,12 +79,12 @@ class Causal3DGenerator(Generator):
             window=config.window,
             width=config.width,
             depth=config.depth,
-            width_around=config.width_around,
             hidden=config.hidden,
             features=config.features,
             mixtures=config.mixtures,
             most_around=config.most_around,
             most_in_pass=config.most_in_pass,
+            clumping=config.clumping,
         )
         self.noise_sizes = [NOISE_PER_LAYER * n_layers, self.cells.noise_size]
         self.noise_size = sum(self.noise_sizes)
@@ -120,15 +105,15 @@ class Causal3DGenerator(Generator):
             incident: (n_showers, 6).
             showers: (n_showers, n_layers, n_rows, n_columns) in MeV.
             n_cells: The cells of the first so many showers count.
-            random: Source of the noise that makes whole numbers of hits continuous.
+            random: Source of the noise that makes whole numbers of hits continuous, and of quadratures.
 
         Returns:
-            Of the layers, of the shares of passes, of the hits and of the energies of cells: means over showers.
+            Of the layers, of the shares of groups, of the hits and of the energies of cells: means over showers.
         """
         context = encode_incident(incident, self.particles)
         hits, energy = layers_of(showers)
         of_layers = self.layers.loss(context, incident[:, 1], hits, energy, random)
-        return of_layers.mean(), *self.cells.losses(context[:n_cells], showers[:n_cells])
+        return of_layers.mean(), *self.cells.losses(context[:n_cells], showers[:n_cells], random)
 
 
 class Causal3D(Approach[Causal3DConfig]):

@@ -15,10 +15,10 @@ adversary, auxiliary regression of the incident energy. What is new:
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Literal, cast
 
+import numpy as np
 import torch
-from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,14 +26,13 @@ from caloforge.detectors import Detector
 from caloforge.errors import InputError
 from caloforge.models._base import Approach, ApproachConfig, Batch, Generator, Step
 from caloforge.models._energy_score import CELL_SCALE, centred, compress, energy_score, layer_shapes
+from caloforge.models._fields import Count, Part, Particles, Rate, Weight, Window
 from caloforge.models._layers import NOISE_PER_LAYER, LayerModel, encode_incident, mean_excess
+from caloforge.models._sublattices import split_layer
 from caloforge.showers import pdg_id
 
-Count = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
+NEVER = -1e6
+"""What the score of a cell loses for each unit by which it is behind the one opposite to it."""
 PENALTY_EVERY = 8
 """The gradient penalty is taken in one step of so many, that much stronger (lazily, as in arXiv:1912.04958)."""
 
@@ -45,7 +44,8 @@ class Gan3DConfig(ApproachConfig):
         particles: Names of the particles it is trained for.
         maps: Learnt transverse maps.
         channels: Of the hidden 3D convolution.
-        window: Rows and columns around the axis on which the convolutions act (odd).
+        window: Rows and columns around the axis on which the convolutions act (odd). If most cells lie outside it, one
+            random number serves two that are opposite to each other, and at most one of them is hit.
         latents: Random numbers per layer that bend its shape as a whole.
         hidden: Width of the network over layers.
         most_hits: Hits that a layer can have at most (the fewer, the faster).
@@ -62,10 +62,10 @@ class Gan3DConfig(ApproachConfig):
     """
 
     approach: Literal["gan3d"] = "gan3d"
-    particles: tuple[str, ...] = ("e-", "gamma")
+    particles: Particles = ("e-", "gamma")
     maps: Count = 32
     channels: Count = 8
-    window: Count = 13
+    window: Window = 13
     latents: Count = 8
     hidden: Count = 64
     most_hits: Count = 160
@@ -76,32 +76,23 @@ class Gan3DConfig(ApproachConfig):
     discriminator_channels: Count = 16
     score_weight: Weight = 0.1
     adversarial_weight: Weight = 1.0
-    adversarial_start: Annotated[float, Field(ge=0, le=1)] = 0.15
+    adversarial_start: Part = 0.15
     energy_weight: Weight = 0.1
     gradient_penalty: Weight = 0.05
-
-    @field_validator("particles")
-    @classmethod
-    def _known_particles(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names or len(set(names)) != len(names):
-            raise ValueError("name each particle once, and at least one")
-        return names
-
-    @field_validator("window")
-    @classmethod
-    def _odd_window(cls, window: int) -> int:
-        if window % 2 == 0:
-            raise ValueError("the window must be odd: it has the central cell in its middle")
-        return window
 
 
 class Gan3DGenerator(Generator):
     """Draws layers, then cells.
 
+    Inside, the cells of a layer stand in another order: those of the window, row by row, then single ones outside it,
+    the first ones of pairs of opposite cells, and the second ones of the same pairs.
+
     Args:
         detector: Whose showers.
         config: Hyper-parameters.
     """
+
+    place_of_cell: Tensor
 
     def __init__(self, detector: Detector, config: Gan3DConfig) -> None:
         super().__init__()
@@ -111,7 +102,24 @@ class Gan3DGenerator(Generator):
         context = 1 + len(self.particles)
         self.layers = LayerModel(n_layers, context, n_rows * n_columns, detector.threshold)
         self.latents = config.latents
-        self.noise_sizes = [NOISE_PER_LAYER * n_layers, config.latents * n_layers, detector.n_cells]
+        lattice = split_layer(n_rows, n_columns, config.window)
+        self.side = lattice.window
+        top, left = lattice.top, lattice.left
+        self.window = (slice(top, top + self.side), slice(left, left + self.side))
+        n_pairs = len(lattice.around) // 2 if len(lattice.around) > self.side**2 else 0
+        self.n_single = n_rows * n_columns - 2 * n_pairs
+        around = lattice.around
+        order = np.concatenate(
+            [
+                np.sort(lattice.inside),
+                around[n_pairs : len(around) - n_pairs],
+                around[:n_pairs],
+                around[len(around) - n_pairs :][::-1],
+            ]
+        )
+        self.register_buffer("place_of_cell", torch.from_numpy(np.argsort(order)), persistent=False)
+        for_cells = (self.n_single + n_pairs) * n_layers
+        self.noise_sizes = [NOISE_PER_LAYER * n_layers, config.latents * n_layers, for_cells]
         self.noise_size = sum(self.noise_sizes)
 
         hidden, maps = config.hidden, config.maps
@@ -121,7 +129,7 @@ class Gan3DGenerator(Generator):
             for size in (8 + 3 + context + config.latents, hidden, hidden)
         )
         self.mixing = nn.Conv1d(hidden, 2 * maps + 1, 1)
-        self.maps = nn.Parameter(_first_maps(detector, maps))
+        self.maps = nn.Parameter(_first_maps(detector, maps)[:, torch.from_numpy(order)])
         self.noise_gain = nn.Parameter(torch.ones(()))
         self.to_hidden = nn.Linear(hidden, config.channels)
         self.conv1 = nn.Conv3d(3, config.channels, 3, padding=1)
@@ -133,11 +141,7 @@ class Gan3DGenerator(Generator):
             nn.init.zeros_(bias)
         with torch.no_grad():  # scores fall with the logarithm of the radius, energies more slowly
             self.mixing.bias[0], self.mixing.bias[maps] = -2.0, -0.3  # type: ignore[index]
-        window = min(config.window, n_rows - 1 + n_rows % 2, n_columns - 1 + n_columns % 2)
-        top, left = (n_rows - window) // 2, (n_columns - window) // 2
-        self.window = (slice(top, top + window), slice(left, left + window))
-        self.border = (left, n_columns - window - left, top, n_rows - window - top)
-        self.most_hits = min(config.most_hits, n_rows * n_columns - 1)
+        self.most_hits = min(config.most_hits, self.n_single + n_pairs - 1)
 
     def forward(self, incident: Tensor, noise: Tensor) -> Tensor:
         """Draw showers; see `Generator`."""
@@ -179,7 +183,7 @@ class Gan3DGenerator(Generator):
             hits: (n_showers, n_layers).
             energy: (n_showers, n_layers) in MeV.
             for_shapes: (n_showers, latents * n_layers) noise.
-            for_cells: (n_showers, n_cells) noise.
+            for_cells: (n_showers, n_layers * (n_single + n_pairs)) noise.
 
         Returns:
             (n_showers, n_layers, n_rows, n_columns) in MeV, each layer with its hits and energy.
@@ -189,6 +193,7 @@ class Gan3DGenerator(Generator):
         mixing = self.mixing(features).transpose(1, 2)
         n_maps = self.config.maps
         noise = for_cells.unflatten(1, (n_layers, -1))
+        noise = torch.cat([noise, -noise[..., self.n_single :]], 2)
         noise = noise * (self.noise_gain * (1 + 0.3 * torch.tanh(mixing[..., 2 * n_maps :])))
         score = mixing[..., :n_maps] @ self.maps
         power = mixing[..., n_maps : 2 * n_maps] @ self.maps
@@ -213,26 +218,31 @@ class Gan3DGenerator(Generator):
         return features
 
     def _local(self, features: Tensor, noise: Tensor, score: Tensor, power: Tensor) -> Tensor:
-        _, n_rows, n_columns = self.shape
-        stacked = torch.stack([noise, 0.3 * score, 0.3 * power], 1).unflatten(3, (n_rows, n_columns))
-        stacked = stacked[:, :, :, self.window[0], self.window[1]]
+        inside = [values[..., : self.side**2] for values in (noise, 0.3 * score, 0.3 * power)]
+        stacked = torch.stack(inside, 1).unflatten(3, (self.side, self.side))
         bias = self.to_hidden(features.transpose(1, 2)).transpose(1, 2)[..., None, None]
         # mixed precision for the convolutions of a training on a CPU; inference is float32 throughout
         with torch.autocast("cpu", torch.bfloat16, enabled=self.training and stacked.device.type == "cpu"):
             if self.training:
                 stacked = stacked.contiguous(memory_format=torch.channels_last_3d)
             local = self.conv2(functional.leaky_relu(self.conv1(stacked) + bias, 0.1))
-        return functional.pad(local.float(), self.border).flatten(3)
+        return functional.pad(local.float().flatten(3), (0, noise.shape[2] - self.side**2))
 
     def _share_out(self, score: Tensor, power: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
         hits, energy = hits[..., None], energy[..., None]
-        ranked = score.topk(self.most_hits + 1, dim=-1).values
+        single, first, second = score.split(
+            [self.n_single, *[(score.shape[2] - self.n_single) // 2] * 2], dim=2
+        )
+        ranked = torch.cat([single, torch.maximum(first, second)], 2).topk(self.most_hits + 1, dim=2).values
+        # who is behind its partner can't be hit; in engines much faster than a choice by `where`
+        behind = NEVER * (second - first)
+        score = torch.cat([single, first + behind.clamp(max=0), second - behind.clamp(min=0)], 2)
         above = (score - ranked.gather(2, hits.long())).clamp(min=0)
         is_hit = (above * 1e6).clamp(max=1.0)
         weight = power.clamp(-12.0, 12.0).exp() * above / (above + 0.2)
         spare = (energy - hits * self.threshold).clamp(min=0)
         cells = self.threshold * is_hit + spare * weight / (weight.sum(-1, keepdim=True) + 1e-6)
-        showers: Tensor = cells.unflatten(2, self.shape[1:])
+        showers: Tensor = cells.index_select(2, self.place_of_cell).unflatten(2, self.shape[1:])
         return showers
 
 

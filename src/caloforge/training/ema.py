@@ -27,6 +27,7 @@ class Ema:
         decay = min(self.decay, (1 + step) / (10 + step)) if self.decay else 0.0
         slow = [p.data for p in self.network.parameters()]
         fast = [p.data for p in network.parameters()]
-        torch._foreach_lerp_(slow, fast, 1 - decay)
+        if slow:
+            torch._foreach_lerp_(slow, fast, 1 - decay)
         for kept, current in zip(self.network.buffers(), network.buffers(), strict=True):
             kept.copy_(current)

@@ -37,9 +37,6 @@ from caloforge.training.run import (
 )
 from caloforge.training.validation import Validator
 
-PREPARE_SHOWERS = 5000
-"""Training showers that `Approach.prepare` sees."""
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -149,6 +146,7 @@ class _Session:
     def __init__(
         self, recipe: Recipe, data: Path, run: RunFolder, fabric: Fabric, *, resume: bool, command: str
     ) -> None:
+        self.started = time.monotonic()
         self.recipe, self.run_folder, self.fabric = recipe, run, fabric
         self.settings = recipe.training
         self.detector = recipe.load_detector()
@@ -179,7 +177,7 @@ class _Session:
         self.random = torch.Generator(fabric.device)
         saved = checkpoint.read(run.last) if resume and run.last.exists() else None
         if saved is None:
-            self.approach.prepare(self.batches.sample(PREPARE_SHOWERS))
+            self.approach.prepare(self.batches.sample(self.approach.prepare_showers))
         self._set_up()
         if saved is not None:
             self._restore(*saved)
@@ -284,7 +282,10 @@ class _Session:
                 stopped() as interrupted,
                 progress("training", self.settings.steps, "steps", done=self.state.step, enabled=main) as bar,
             ):
-                self._loop(bar, log, interrupted, started - before)
+                if self.approach.fitted:
+                    self._conclude(log)
+                else:
+                    self._loop(bar, log, interrupted, started - before)
         finally:
             if log:
                 log.close()
@@ -294,7 +295,7 @@ class _Session:
             self.state.best_step,
             self.state.best_score,
             self.state.last_score,
-            time.monotonic() - started,
+            time.monotonic() - self.started,
         )
 
     def _loop(self, bar: Progress, log: MetricsLog | None, interrupted: Any, origin: float) -> None:
@@ -325,6 +326,14 @@ class _Session:
             bar.advance()
             if stop and not done:
                 raise InterruptionError(state.step, self.run_folder.path, interrupted.signal)
+
+    def _conclude(self, log: MetricsLog | None) -> None:
+        """Validate and save what `prepare` has fitted; a run that was resumed has nothing left to do."""
+        if self.run_folder.last.exists():
+            return
+        self.state.seconds = time.monotonic() - self.started
+        self._validate(log)
+        self._save()
 
     def _progress(self, origin: float) -> float:
         by_steps = self.state.step / self.settings.steps

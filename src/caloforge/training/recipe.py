@@ -6,9 +6,9 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, field_validator, model_validator
 
 from caloforge import detectors, models
 from caloforge.config import parse_toml, read_text, validate
@@ -68,7 +68,7 @@ class TrainingRecipe(BaseModel):
     """The `[training]` table.
 
     Attributes:
-        steps: Number of training steps.
+        steps: Number of training steps; 0 for approaches that are fitted without any, and for these alone.
         batch_size: Showers per step, over all ranks.
         schedule: What multiplies the learning rates after the warm-up: 1, or half a cosine from 1 to 0.
         warmup_steps: Steps over which the learning rates rise from 0.
@@ -85,7 +85,7 @@ class TrainingRecipe(BaseModel):
     """
 
     model_config = _STRICT
-    steps: Count
+    steps: Annotated[int, Field(ge=0)]
     batch_size: Count = 128
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -137,6 +137,19 @@ class Recipe(BaseModel):
         if isinstance(value, Mapping):
             return validate(_config_type(value), value, "[model]")
         return value
+
+    @model_validator(mode="after")
+    def _steps_where_there_are_any(self) -> Self:
+        approach, steps = self.model.approach, self.training.steps
+        if models.get(approach).fitted:
+            if steps:
+                raise ValueError(
+                    f"'training.steps' must be 0 for approach {approach!r}, which is fitted without steps "
+                    f"(got {steps})"
+                )
+        elif not steps:
+            raise ValueError(f"'training.steps' must be at least 1 for approach {approach!r} (got 0)")
+        return self
 
     def load_detector(self) -> Detector:
         """Load the detector."""

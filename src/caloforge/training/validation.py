@@ -26,7 +26,7 @@ def draw(generator: Generator, incidents: Incidents, detector: Detector, seed: i
         detector: The detector.
         seed: Of the noise, which is drawn on the CPU.
     """
-    device = next(generator.parameters()).device
+    device = next((t.device for t in generator.state_dict().values()), torch.device("cpu"))
     random = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(incidents), generator.noise_size, generator=random)
     matrix = torch.from_numpy(incidents.matrix())
