@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from caloforge.errors import FileError
@@ -54,6 +54,26 @@ def atomic(path: str | Path) -> Iterator[Path]:
             temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def prepared_folder(path: str | Path) -> Iterator[Path]:
+    """Make a folder for the results of long work before the work begins; take it away again if that fails.
+
+    Raises:
+        FileError: If it cannot be made or written into.
+    """
+    existed = Path(path).exists()
+    folder = make_folder(path)
+    if not os.access(folder, os.W_OK):
+        raise FileError(f"'{path}' cannot be written into: no permission")
+    try:
+        yield folder
+    except BaseException:
+        if not existed:
+            with suppress(OSError):  # something is in it by now
+                folder.rmdir()
+        raise
 
 
 def make_folder(path: str | Path) -> Path:

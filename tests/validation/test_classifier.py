@@ -8,6 +8,7 @@ import pytest
 from caloforge.errors import MissingExtraError
 from caloforge.validation import read_sample
 from caloforge.validation.classifier import (
+    Classifier,
     area,
     auc_error,
     classify,
@@ -87,6 +88,13 @@ def test_without_torch_networks_are_skipped(pair, monkeypatch):
     found = classify("auc_mlp_high", HighLevelMLP(), *pair, seeds=[0])
     assert "torch" in found.skipped
     assert found.verdict == "not tested"
+
+
+def test_seeds_that_spread_do_not_hide_a_difference():
+    """One training found it, one did not: the samples do differ."""
+    found = Classifier("key", "MLP", "cells", 4000, 0.666, 0.085, 0.5, 0.014, 0.014, seeds=(0.606, 0.726))
+    assert found.significance > 5
+    assert found.verdict == "wrong"
 
 
 def test_small_samples_are_skipped(pair):

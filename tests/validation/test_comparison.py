@@ -43,6 +43,17 @@ def test_the_better_model_is_marked(reports):
     assert found["warnings"] == []
 
 
+def test_coverage_closest_to_the_floor_is_the_best(reports):
+    """Density above Geant4's is no merit."""
+    one, two = (read_report(folder) for folder in reports)
+    for report, value in ((one, 1.3), (two, 0.98)):
+        (score,) = (s for s in report.metrics["scores"] if s["key"] == "density")
+        score |= {"value": value, "floor": 1.0}
+        report.metrics["values"]["density"] = value
+    (row,) = (row for row in comparison([one, two])["numbers"] if row["key"] == "density")
+    assert [cell["best"] for cell in row["cells"]] == [False, True]
+
+
 def test_reports_that_do_not_compare(reports, tmp_path):
     one, two = (read_report(folder) for folder in reports)
     with pytest.raises(InputError, match="at least two"):
@@ -104,6 +115,7 @@ def test_requirements(evaluations, text, met):
     [
         ("auc_hihg<0.6", "did you mean 'auc_high'"),
         ("auc_high", "is no requirement"),
+        ("", "is no requirement"),
         ("auc_high<x", "is no requirement"),
         ("zzz<1", "metrics.json lists"),
     ],

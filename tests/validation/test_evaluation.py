@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from caloforge.errors import FileError
-from caloforge.validation import evaluate, metrics, write_report
+from caloforge.validation import evaluate, metrics, read_report, write_comparison, write_report
 
 pytest.importorskip("sklearn", reason="scikit-learn (extra 'report') is not installed")
 
@@ -128,11 +128,20 @@ def test_one_energy_and_one_particle(toy_showers, tmp_path):
     write_report(found, tmp_path)
 
 
-def test_a_dead_model_is_poor(samples, tmp_path, no_figures):
-    found = evaluate(replace(samples[0], energies=0 * samples[0].energies), samples[1], classifier=False)
-    assert found.verdict == "wrong"
-    metrics(found)
-    write_report(found, tmp_path)
+def test_a_dead_model_and_a_handful_of_showers(toy_showers, tmp_path):
+    """Figures of what has no ratio, and of energies that no two showers share; alone and side by side."""
+    one, two = toy_showers(50, 1), toy_showers(50, 2)
+    many = toy_showers(300, 3)
+    dead = evaluate(replace(many, energies=0 * many.energies), toy_showers(300, 4), classifier=False)
+    assert dead.verdict == "wrong"
+    assert dead.verdicts["response bias"] == dead.verdicts["resolution"] == "wrong"
+    few = evaluate(one, two, classifier=False)
+    assert few.bins == ()
+    reports = []
+    for name, found in (("dead", dead), ("few", few)):
+        write_report(found, tmp_path / name)
+        reports.append(read_report(tmp_path / name))
+    assert write_comparison(reports, tmp_path / "both").exists()
 
 
 def test_unwritable_folder(equal, tmp_path):

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from caloforge.errors import FileError, InputError
+from caloforge.errors import DetectorError, FileError, InputError
 from caloforge.showers import Showers, incidents, write_showers
 from caloforge.validation.evaluation import evaluate
 from caloforge.validation.inputs import check_pair, read_sample
@@ -23,8 +23,14 @@ def refused(one, two, words):
 
 
 def test_independent_samples_are_accepted(toy_showers):
-    for seed in range(10):
-        check_pair(*(read_sample(toy_showers(150, 2 * seed + part), "s") for part in (0, 1)))
+    def is_refused(seed):
+        try:
+            check_pair(*(read_sample(toy_showers(150, 2 * seed + part), "s") for part in (0, 1)))
+        except InputError as error:
+            return str(error)
+        return None
+
+    assert [is_refused(seed) for seed in range(10)] == 10 * [None]
 
 
 def test_another_detector(samples):
@@ -59,7 +65,41 @@ def test_impossible_cells(samples, value):
 
 
 def test_unknown_detector(samples):
-    refused(replace(samples[0], detector=None), samples[1], "detector of these showers is unknown")
+    unknown = [replace(s, detector=None) for s in samples]
+    refused(*unknown, "detector of these showers is unknown")
+    cells = np.ones((100, 25, 25, 25), np.float32)
+    with pytest.raises(DetectorError, match=r"generated: showers of shape \(25, 25, 25\) do not fit"):
+        evaluate(Showers(cells, incidents(11, np.full(100, 1e4)), None), samples[1])
+
+
+def test_the_detector_of_one_sample_is_the_others_too(samples, tmp_path):
+    """Files without our attributes: the other one says which detector it is, or the caller does."""
+    for number, sample in enumerate(samples):
+        write_showers(tmp_path / f"{number}.h5", sample)
+        with h5py.File(tmp_path / f"{number}.h5", "a") as file:
+            del file.attrs["detector"]
+    plain = evaluate(*samples, classifier=False)
+    for one, two, detector in (
+        (tmp_path / "0.h5", samples[1], None),
+        (samples[0], tmp_path / "1.h5", None),
+        (replace(samples[0], detector=None), samples[1], None),
+        (tmp_path / "0.h5", tmp_path / "1.h5", samples[0].detector),
+    ):
+        found = evaluate(one, two, classifier=False, detector=detector)
+        assert found.comparisons == plain.comparisons
+    refused(tmp_path / "0.h5", tmp_path / "1.h5", "give --detector")
+
+
+def test_the_particle_of_files_that_do_not_say(samples, tmp_path):
+    photons = [s[s.incidents.pdg == 22] for s in samples]
+    for number, sample in enumerate(photons):
+        with h5py.File(tmp_path / f"{number}.h5", "w") as file:
+            file["showers"] = sample.energies.reshape(len(sample), -1)
+            file["incident_energies"] = sample.incidents.energy[:, None]
+    files = tmp_path / "0.h5", tmp_path / "1.h5"
+    found = evaluate(*files, classifier=False, detector=samples[0].detector, pdg=22)
+    assert {b.name for b in found.bins} == {"gamma"}
+    refused(files[0], photons[1], "particles differ: .*0.h5 has 200 e-, reference 200 gamma")
 
 
 def test_particle_mix(samples):

@@ -10,7 +10,7 @@ import typer
 
 from caloforge.errors import InputError
 from caloforge.validation import comparison, read_report, write_comparison
-from caloforge.validation.report import small
+from caloforge.validation.report import measured, small
 
 _COLOURS = {"within floor": "green", "visible": "yellow", "wrong": "red", "not tested": "dim"}
 
@@ -65,9 +65,7 @@ def _print(found: dict[str, Any], page: Path) -> None:
     for row in found["numbers"]:
         cells = []
         for cell in row["cells"]:
-            text = small(cell["value"])
-            if cell["error"] is not None:
-                text += f" ± {cell['error']:.1g}"
+            text = measured(cell["value"], cell["error"])
             if cell["best"]:
                 text = f"[bold]{text}[/]"
             cells.append(f"[{_COLOURS[cell['verdict']]}]{text}[/]" if cell["verdict"] else text)

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from caloforge import detectors
+from caloforge import detectors, errors
 from caloforge.errors import InputError
+from caloforge.files import prepared_folder
+from caloforge.showers import pdg_id
 from caloforge.units import GeV
 from caloforge.validation import (
     Evaluation,
@@ -17,10 +19,9 @@ from caloforge.validation import (
     evaluate,
     metrics,
     parse_requirements,
-    read_sample,
     write_report,
 )
-from caloforge.validation.report import small
+from caloforge.validation.report import measured, small
 
 NOT_MET = 8
 """Exit status when a requirement is not met."""
@@ -34,9 +35,11 @@ def command(
     reference: Annotated[Path, typer.Argument(help="Showers of Geant4 to compare with (HDF5).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the report.")] = Path("report"),
     seed: Annotated[int, typer.Option(help="Of everything random in the comparison.", min=0)] = 0,
-    fast: Annotated[bool, typer.Option("--fast", help="Seconds: few trees as the only classifier.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Less than a minute: few trees as the only classifier.")
+    ] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="All classifiers with all seeds: half an hour.")
+        bool, typer.Option("--full", help="All classifiers with all seeds: ten minutes and more.")
     ] = False,
     training: Annotated[
         Path | None, typer.Option(help="Showers the model was trained on: tests for memorised ones.")
@@ -49,6 +52,7 @@ def command(
         str | None,
         typer.Option(help="Detector where the files do not say: name, .toml, or CaloChallenge .xml."),
     ] = None,
+    particle: Annotated[str, typer.Option(help="Particle where the files do not say.")] = "e-",
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json on stdout.")] = False,
 ) -> None:
     """Compare generated showers with a reference: physics, classifiers, floor.
@@ -60,17 +64,21 @@ def command(
         raise InputError("--fast and --full exclude each other")
     if generated.exists() and reference.exists() and generated.samefile(reference):
         raise InputError(f"'{generated}' is compared with itself: give two independent samples")
-    requirements = parse_requirements(require) if require else ()
-    known = detectors.load(detector) if detector else None
-    evaluation = evaluate(
-        read_sample(generated, str(generated), known, bar=True),
-        read_sample(reference, str(reference), known, bar=True),
-        seed,
-        level="fast" if fast else "full" if full else "default",
-        training=read_sample(training, str(training), known, bar=True) if training else None,
-        bar=True,
-    )
-    page = write_report(evaluation, output, requirements)
+    requirements = () if require is None else parse_requirements(require)
+    for module in ("sklearn", "mplhep", "jinja2"):  # what the report needs should be missed at once
+        errors.require(module, "report")
+    with prepared_folder(output):
+        evaluation = evaluate(
+            generated,
+            reference,
+            seed,
+            level="fast" if fast else "full" if full else "default",
+            training=training,
+            detector=detectors.load(detector) if detector else None,
+            pdg=pdg_id(particle),
+            bar=True,
+        )
+        page = write_report(evaluation, output, requirements)
     found = metrics(evaluation, requirements)
     if as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
@@ -105,12 +113,12 @@ def _print(evaluation: Evaluation, page: Path) -> None:
         cells = ("-", "-") if c.skipped else (value, floor)
         table.add_row(f"AUC, {c.name} on {c.features}", *cells, _coloured(c.verdict))
     for s in evaluation.scores:
-        value, floor = f"{small(s.value)} ± {s.error:.1g}", f"{small(s.floor)} ± {s.floor_error:.1g}"
+        value, floor = measured(s.value, s.error), measured(s.floor, s.floor_error)
         table.add_row(s.name, *(("-", "-") if s.skipped else (value, floor)), _coloured(s.verdict))
     for check in evaluation.checks:
         table.add_row(check.name, small(check.value), small(check.floor), _coloured(check.verdict))
     for one in evaluation.separations:
-        value, floor = f"{small(one.value)} ± {one.error:.1g}", f"{small(one.floor)} ± {one.floor_error:.1g}"
+        value, floor = measured(one.value, one.error), measured(one.floor, one.floor_error)
         verdict = evaluation.verdicts[f"observable: {one.observable}"]
         table.add_row(f"separation, {one.observable}", value, floor, _coloured(verdict))
     floor = f"{evaluation.score_floor:.4f} ± {evaluation.score_floor_error:.4f}"

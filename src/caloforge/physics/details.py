@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from caloforge.physics.neighbours import neighbours
 from caloforge.physics.observables import Floats, Observables, fields_of, observe
 from caloforge.showers import Showers
 
@@ -51,26 +52,14 @@ def observe_details(showers: Showers, threshold: float | None = None) -> Detaile
     place = np.flatnonzero((flat >= np.float32(base.threshold)) & (flat > 0))
     shower, *position = np.unravel_index(place, (n, *shape))
     energy = flat[place].astype(np.float64)
-    visible = np.bincount(shower, energy, minlength=n)
-    hits = np.bincount(shower, minlength=n)
-    next_neighbours, hit_neighbours = np.zeros((2, n, 3))
-    steps = (shape[1] * shape[2], shape[2], 1)
-    for axis, (step, size) in enumerate(zip(steps, shape, strict=True)):
-        for distance, found, total in ((2, next_neighbours, visible), (1, hit_neighbours, hits)):
-            inside = position[axis] < size - distance
-            beside = flat[place[inside] + distance * step].astype(np.float64)
-            beside[beside < base.threshold] = 0
-            pair = np.sqrt(energy[inside] * beside) if distance == 2 else (beside > 0).astype(np.float64)
-            pairs = np.bincount(shower[inside], pair, minlength=n)
-            np.divide(pairs, total, out=found[:, axis], where=total > 0)
     radius = np.hypot(detector.cell_x, detector.cell_y)[position[1], position[2]]
     hottest = _hottest(shower, energy, n)
     columns: dict[str, Any] = {
         "hottest": _pick(energy, hottest, 0.0),
         "hottest_layer": _pick(position[0], hottest, -1.0),
         "hottest_radius": _pick(radius, hottest, -1.0),
-        "next_neighbours": next_neighbours.astype(np.float32),
-        "hit_neighbours": hit_neighbours.astype(np.float32),
+        "next_neighbours": neighbours(flat, place, base.threshold, shape, distance=2),
+        "hit_neighbours": neighbours(flat, place, base.threshold, shape, count=True),
     }
     return DetailedObservables(**fields_of(base), **columns)
 

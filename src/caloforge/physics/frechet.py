@@ -9,6 +9,7 @@ Floats = NDArray[np.float64]
 
 _POINTS = 10
 _BATCHES = 20
+_BLOCK = 500
 
 
 def normalised(reference: NDArray[np.floating], other: NDArray[np.floating]) -> tuple[Floats, Floats]:
@@ -34,12 +35,19 @@ def frechet_distance(first: NDArray[np.floating], second: NDArray[np.floating]) 
         first: (n, n_features).
         second: (m, n_features).
     """
-    mean = first.mean(axis=0) - second.mean(axis=0)
-    one, two = np.atleast_2d(np.cov(first, rowvar=False)), np.atleast_2d(np.cov(second, rowvar=False))
+    (mean1, one), (mean2, two) = _moments(first), _moments(second)
+    mean = mean1 - mean2
     values, vectors = np.linalg.eigh(one)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
     cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ two @ root), 0, None)).sum()
     return float(mean @ mean + np.trace(one) + np.trace(two) - 2 * cross)
+
+
+def _moments(vectors: NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """Return mean and covariance matrix."""
+    mean = vectors.mean(axis=0)
+    centred = vectors - mean
+    return mean, centred.T @ centred / (len(vectors) - 1)
 
 
 def fpd(
@@ -87,26 +95,37 @@ def _line(x: Floats, y: Floats) -> tuple[float, float, float]:
     return float(found[0]), float(found[1]), float(np.sqrt(covariance[1, 1]))
 
 
-def kernel_distance(first: Floats, second: Floats, degree: int = 4) -> float:
-    """Return the unbiased squared maximum mean discrepancy with the kernel (x.y / n_features + 1)^degree.
+def kernel_distance(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    """Return the unbiased squared maximum mean discrepancy with the kernel (x.y / n_features + 1)^4.
+
+    Computed in the precision of the vectors, summed in double precision.
 
     Args:
         first: (n, n_features).
         second: (m, n_features).
-        degree: Of the polynomial.
     """
-
-    def kernel(a: Floats, b: Floats) -> Floats:
-        base: Floats = a @ b.T / a.shape[1] + 1.0
-        found = base.copy()
-        for _ in range(degree - 1):
-            found *= base
-        return found
-
     n, m = len(first), len(second)
-    one, two, cross = kernel(first, first), kernel(second, second), kernel(first, second)
-    same = (one.sum() - np.trace(one)) / (n * (n - 1)) + (two.sum() - np.trace(two)) / (m * (m - 1))
-    return float(same - 2 * cross.mean())
+    same = _pairs(first) / (n * (n - 1)) + _pairs(second) / (m * (m - 1))
+    cross = sum(_kernel(first[start : start + _BLOCK], second) for start in range(0, n, _BLOCK))
+    return float(same - 2 * cross / (n * m))
+
+
+def _pairs(vectors: NDArray[np.floating]) -> float:
+    """Return the sum of the kernel over all ordered pairs of different vectors."""
+    total = 0.0
+    for start in range(0, len(vectors), _BLOCK):
+        block, rest = vectors[start : start + _BLOCK], vectors[start + _BLOCK :]
+        norms = (block.astype(np.float64) ** 2).sum(axis=1) / block.shape[1] + 1.0
+        total += _kernel(block, block) - float((norms**4).sum())
+        total += 2 * _kernel(block, rest)
+    return total
+
+
+def _kernel(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
+    base = first @ second.T
+    base /= first.shape[1]
+    base += 1
+    return float(np.square(np.square(base, out=base), out=base).sum(dtype=np.float64))
 
 
 def kpd(
@@ -128,7 +147,7 @@ def kpd(
         batches: Number of batches; the median over them is the value, half the central 67.5 % the error.
         size: Vectors of either sample in a batch; at most half of the smaller sample.
     """
-    one, two = normalised(reference, generated)
+    one, two = (v.astype(np.float32) for v in normalised(reference, generated))  # twice as fast, same digits
     size = min(size, len(one) // 2, len(two) // 2)
     values = [
         kernel_distance(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from caloforge.detectors import Detector
 from caloforge.errors import InputError
+from caloforge.physics.neighbours import neighbours
 from caloforge.showers import Incidents, Showers
 
 SPECTRUM_EDGES = np.logspace(-3, 5, 81)
@@ -222,25 +223,9 @@ def _observe(showers: Showers, threshold: float | None) -> Observables:
         ),
         spectrum=total(shower * n_bins + spectrum_bin, n_bins).astype(np.float32),
         maximum=maximum.astype(np.float32),
-        neighbours=_neighbours(flat, place, cut, detector),
+        neighbours=neighbours(flat, place, cut, detector.shape),
         **moments,
     )
-
-
-def _neighbours(flat: Floats, place: NDArray[np.intp], threshold: float, detector: Detector) -> Floats:
-    n = len(flat) // detector.n_cells
-    energy = flat[place].astype(np.float64)
-    shower, *position = np.unravel_index(place, (n, *detector.shape))
-    visible = np.bincount(shower, energy, minlength=n)
-    found = np.empty((n, 3), dtype=np.float32)
-    steps = (detector.shape[1] * detector.shape[2], detector.shape[2], 1)
-    for axis, (step, size) in enumerate(zip(steps, detector.shape, strict=True)):
-        inside = position[axis] < size - 1
-        beside = flat[place[inside] + step].astype(np.float64)
-        beside[beside < threshold] = 0
-        product = np.sqrt(energy[inside] * beside)
-        found[:, axis] = _divide(np.bincount(shower[inside], product, minlength=n), visible)
-    return found
 
 
 def _place(cells: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.intp]:

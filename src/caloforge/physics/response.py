@@ -33,6 +33,7 @@ class ResponseBin:
         resolution: Standard deviation of the response divided by its mean.
         resolution_error: Its statistical error (with the measured kurtosis, at least
             a normal distribution's).
+        kurtosis: Fourth central moment over the squared variance; 3 for a normal distribution.
     """
 
     pdg: int
@@ -43,6 +44,7 @@ class ResponseBin:
     response_error: float
     resolution: float
     resolution_error: float
+    kurtosis: float = 3.0
 
 
 def energy_edges(energy: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -108,6 +110,7 @@ def _bin(pdg: int, low: float, high: float, values: NDArray[np.float64]) -> Resp
         spread / math.sqrt(n),
         spread / mean,
         spread / mean * math.hypot(relative, spread / mean / math.sqrt(n)),
+        kurtosis,
     )
 
 

@@ -17,7 +17,7 @@ from caloforge.progress import Progress
 from caloforge.validation.cells import SparseCells
 from caloforge.validation.features import high_level_features, single_feature_auc
 from caloforge.validation.inputs import Sample
-from caloforge.validation.verdict import NOT_TESTED, judge
+from caloforge.validation.verdict import NOT_TESTED, judge, pull
 
 MIN_SHOWERS = 400
 """Fewest showers of either sample for a classifier to say something."""
@@ -96,6 +96,8 @@ class Classifier:
             if larger.
         floor: The same between two random halves of the reference.
         floor_error: Its error.
+        statistical_error: The statistical error alone, which is what counts against equal samples: trainings of
+            which some see the difference and some do not spread, but they do see it.
         jsd: Jensen-Shannon divergence of the samples as the calibrated classifier sees it, 0 to 1.
         jsd_error: Standard deviation over seeds.
         jsd_floor: The same between two random halves of the reference.
@@ -113,6 +115,7 @@ class Classifier:
     error: float = math.nan
     floor: float = math.nan
     floor_error: float = math.nan
+    statistical_error: float = math.nan
     jsd: float = math.nan
     jsd_error: float = math.nan
     jsd_floor: float = math.nan
@@ -122,12 +125,16 @@ class Classifier:
     warning: str = ""
 
     @property
+    def significance(self) -> float:
+        """AUC above the floor (or 0.5) in standard deviations."""
+        return pull(self.auc - max(self.floor, 0.5), self.statistical_error, self.floor_error)
+
+    @property
     def verdict(self) -> str:
         """`within floor` up to 3 errors above it, `visible` up to 0.62, `wrong` above."""
         if self.skipped:
             return NOT_TESTED
-        z = (self.auc - max(self.floor, 0.5)) / max(math.hypot(self.error, self.floor_error), 1e-9)
-        return judge(z > 3, self.auc > AUC_LIMIT)
+        return judge(self.significance > 3, self.auc > AUC_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,7 @@ def classify(
         error,
         floor,
         floor_error,
+        float(np.mean([one.error for one in values])),
         jsd,
         float(np.std([one.jsd for one in values], ddof=1)) if len(values) > 1 else math.nan,
         jsd_floor,

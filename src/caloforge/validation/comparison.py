@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,8 @@ ROWS = (
 )
 """Numbers of the table of models, in its order."""
 
-_HIGHER_IS_BETTER = {"precision", "recall", "density", "coverage"}
-_NO_RANK = {"diversity", "memorised"}
+_TWO_SIDED = {"precision", "recall", "density", "coverage", "diversity", "memorised"}
+"""Numbers of which the one closest to the floor is the best; of the others it is the smallest."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,19 @@ def table(reports: Sequence[Report]) -> list[dict[str, Any]]:
         cells = [_cell(report.metrics, key) for report in reports]
         if all(cell["value"] is None for cell in cells):
             continue
-        known = [cell["value"] for cell in cells if cell["value"] is not None]
-        best = max(known) if key in _HIGHER_IS_BETTER else min(known)
-        for cell in cells:
-            cell["best"] = key not in _NO_RANK and cell["value"] == best and len(known) > 1
+        ranks = [_rank(key, cell) for cell in cells]
+        for cell, rank in zip(cells, ranks, strict=True):
+            cell["best"] = rank == min(ranks) < math.inf and sum(r < math.inf for r in ranks) > 1
         rows.append({"key": key, "name": name, "floor": cells[0]["floor"], "cells": cells})
     return rows
+
+
+def _rank(key: str, cell: dict[str, Any]) -> float:
+    """Return what is the smaller the better; infinite without a result."""
+    value, floor = cell["value"], cell["floor"]
+    if value is None or (key in _TWO_SIDED and floor is None):
+        return math.inf
+    return float(abs(value - floor) if key in _TWO_SIDED else value)
 
 
 def _cell(metrics: dict[str, Any], key: str) -> dict[str, Any]:

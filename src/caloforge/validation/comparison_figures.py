@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from caloforge.errors import require
-from caloforge.validation import plotting
-from caloforge.validation.plotting import BAND, MODELS, REFERENCE, Figure
+from caloforge.validation.plotting import (
+    BAND,
+    MODELS,
+    Figure,
+    Steps,
+    draw,
+    energy_axis,
+    png,
+    ratio_panels,
+    style,
+)
 
 if TYPE_CHECKING:
     from caloforge.validation.comparison import Report
@@ -22,10 +30,9 @@ def comparison_figures(reports: Sequence[Report]) -> tuple[Figure, ...]:
     """Draw all figures of a comparison.
 
     Raises:
-        MissingExtraError: If matplotlib is not installed.
+        MissingExtraError: If matplotlib or mplhep is not installed.
     """
-    require("matplotlib", "report").use("Agg")
-    with plotting.style():
+    with style():
         found = [
             _overlay(
                 reports,
@@ -40,58 +47,50 @@ def comparison_figures(reports: Sequence[Report]) -> tuple[Figure, ...]:
                 _PROFILES,
                 "profiles",
                 "Profiles and cell energies",
-                "per shower",
-                "Mean energy per shower in MeV along the axis, by distance from it, and across; mean number "
+                "energy per shower [MeV]",
+                "Mean energy per shower along the axis, by distance from it, and across; mean number "
                 "of cells per shower and bin of energy.",
             ),
             _response(reports),
             _separations(reports),
         ]
-        return tuple(found)
+        return tuple(figure for figure in found if figure is not None)
 
 
 def _overlay(
     reports: Sequence[Report], names: Sequence[str], key: str, title: str, y_label: str, caption: str
 ) -> Figure:
-    figure, panels = plotting.ratio_panels(len(names), 3 if len(names) > 4 else 2, (4.6, 3.9))
+    figure, panels = ratio_panels(len(names), 3 if len(names) > 4 else 2, (4.6, 3.9))
     for (top, ratio), name in zip(panels, names, strict=True):
-        several = [next(h for h in r.metrics["histograms"] if h["observable"] == name) for r in reports]
-        edges = np.array(several[0]["edges"])
-        reference, error = (np.array(several[0][k]) for k in ("reference", "reference_error"))
-        top.stairs(reference, edges, fill=True, color=REFERENCE, label="Geant4")
-        filled = reference > 0
-        relative = np.divide(error, reference, out=np.zeros_like(error), where=filled)
-        plotting.band(ratio, edges, 1 - relative, 1 + relative)
-        ratio.axhline(1, color="black", linewidth=0.6)
-        for number, (report, h) in enumerate(zip(reports, several, strict=True)):
-            colour = MODELS[number % len(MODELS)]
-            own_edges, values, own = (np.array(h[k]) for k in ("edges", "generated", "reference"))
-            top.stairs(values, own_edges, color=colour, linewidth=1.2, label=report.name)
-            value = np.divide(values, own, out=np.full_like(values, np.nan), where=own > 0)
-            ratio.stairs(value, own_edges, color=colour, linewidth=1.0, baseline=None)
-        shown = np.flatnonzero(reference)
-        if len(shown):
-            top.set_xlim(edges[shown[0]], edges[shown[-1] + 1])
-        ratio.set_ylim(0.7, 1.3)
-        if name == "cell spectrum":
-            top.set_xscale("log")
-        if name in _PROFILES and name != "longitudinal profile":
-            top.set_yscale("log")
-        top.set_title(name, fontsize=10)
-        top.set_ylabel(y_label)
-        ratio.set_xlabel(several[0]["label"])
+        found = [next(h for h in r.metrics["histograms"] if h["observable"] == name) for r in reports]
+        models = [_steps(r.name, h) for r, h in zip(reports, found, strict=True)]
+        log_y = name in _PROFILES and name != "longitudinal profile"
+        draw(top, ratio, models, 1.0, name == "cell spectrum", log_y)
+        top.set_title(name)
+        top.set_ylabel("cells per shower and bin" if name == "cell spectrum" else y_label)
+        ratio.set_xlabel(found[0]["label"])
     panels[0][0].legend(loc="best", fontsize=8)
     return Figure(
         key,
         title,
         caption + " Hatched in the ratio: the statistical error of Geant4.",
-        plotting.png(figure),
+        png(figure),
     )
 
 
-def _response(reports: Sequence[Report]) -> Figure:
+def _steps(name: str, h: dict[str, Any]) -> Steps:
+    parts = ("edges", "generated", "generated_error", "reference", "reference_error")
+    return Steps(name, *(np.array(h[part]) for part in parts))
+
+
+def _response(reports: Sequence[Report]) -> Figure | None:
     particles = list(dict.fromkeys(b["particle"] for b in reports[0].metrics["response"]["bins"]))
-    figure, axes = _plots(max(len(particles), 1), 2)
+    if not particles:
+        return None
+    figure, axes = _plots(len(particles), 2)
+    edges = np.array(
+        [b[k] for r in reports for b in r.metrics["response"]["bins"] for k in ("low_gev", "high_gev")]
+    )
     for row, particle in zip(axes, particles, strict=False):
         for panel, value, error, limit, middle, label in (
             (row[0], "bias", "bias_error", 1.0, 0.0, "response bias [%]"),
@@ -103,7 +102,7 @@ def _response(reports: Sequence[Report]) -> Figure:
                 bins = [
                     b
                     for b in report.metrics["response"]["bins"]
-                    if b["particle"] == particle and b[value] is not None
+                    if b["particle"] == particle and None not in (b[value], b[error])
                 ]
                 scale = 100 if value == "bias" else 1
                 shift = 1 + 0.05 * (number - (len(reports) - 1) / 2)
@@ -116,18 +115,17 @@ def _response(reports: Sequence[Report]) -> Figure:
                     markersize=4,
                     label=report.name,
                 )
-            panel.set_xscale("log")
-            panel.xaxis.set_minor_formatter(require("matplotlib.ticker", "report").NullFormatter())
-            panel.set_xlabel("incident energy [GeV]")
+            energy_axis(panel)
+            panel.set_xlim(edges.min() / 1.15, edges.max() * 1.15)
             panel.set_ylabel(label)
-            panel.set_title(particle, fontsize=10)
+            panel.set_title(particle)
     axes[0][0].legend(loc="best", fontsize=8)
     figure.tight_layout()
     return Figure(
         "response",
         "Response and resolution against energy",
         "Relative to Geant4; shaded up to the limit of a wrong result, 1 % and 5 %.",
-        plotting.png(figure),
+        png(figure),
     )
 
 
@@ -156,13 +154,14 @@ def _separations(reports: Sequence[Report]) -> Figure:
             axes.plot(floors, rows, "|", color=BAND, markersize=9, label="floor")
     axes.set_xscale("log")
     axes.set_yticks(rows, names, fontsize=8)
+    axes.set_ylim(-0.8, len(names) - 0.2)
     axes.tick_params(axis="y", which="minor", left=False, right=False)
-    axes.grid(axis="y", color="#eceef1", linewidth=0.7)
+    axes.grid(axis="y", color="#dfe2e7", linewidth=0.7)
     axes.set_xlabel("separation power")
     axes.legend(loc="lower left", fontsize=8, ncols=4, bbox_to_anchor=(0, 1.0))
     return Figure(
         "separations",
         "Separation power of every observable",
         "Bars: the floor, two samples of Geant4 of the sizes of the first report.",
-        plotting.png(figure),
+        png(figure),
     )

@@ -37,7 +37,7 @@ from caloforge.validation.classifier import Classifier, TellTale, classify, tell
 from caloforge.validation.findings import Finding, findings
 from caloforge.validation.floor import resample
 from caloforge.validation.histograms import Histogram
-from caloforge.validation.inputs import Sample, check_pair, read_sample
+from caloforge.validation.inputs import Sample, carried_detector, check_pair, read_sample
 from caloforge.validation.integrity import Check, checks
 from caloforge.validation.levels import LEVELS, Level
 from caloforge.validation.metrics import Comparison, compare
@@ -55,6 +55,10 @@ from caloforge.validation.verdict import worst
 
 MIN_SELECTED = 200
 """Fewest showers of either sample for a particle or a range of energy to be compared on its own."""
+
+
+Source = Showers | Sample | str | Path
+"""Showers in memory or in a file, or a sample that was read before."""
 
 
 @dataclass(frozen=True)
@@ -160,13 +164,15 @@ class Evaluation:
 
 
 def evaluate(
-    generated: Showers | Sample | str | Path,
-    reference: Showers | Sample | str | Path,
+    generated: Source,
+    reference: Source,
     seed: int = 0,
     *,
     level: str = "default",
     classifier: bool = True,
-    training: Showers | Sample | str | Path | None = None,
+    training: Source | None = None,
+    detector: Detector | None = None,
+    pdg: int | None = None,
     bar: bool = False,
 ) -> Evaluation:
     """Compare generated showers with a reference.
@@ -182,6 +188,9 @@ def evaluate(
         level: `fast` (seconds), `default` (minutes) or `full` (all classifiers, all seeds).
         classifier: False leaves all classifiers out.
         training: The showers that the model was trained on: adds the test of memorisation.
+        detector: The detector of all showers. If it is not given, files that do not say are taken to be of
+            the detector of the others.
+        pdg: PDG id of the incidents in files that do not say (electrons).
         bar: Show progress bars.
 
     Raises:
@@ -191,8 +200,7 @@ def evaluate(
     """
     if level not in LEVELS:
         raise InputError(f"unknown level {level!r}; known are {', '.join(LEVELS)}")
-    fake, true = _sample(generated, "generated", bar), _sample(reference, "reference", bar)
-    known = None if training is None else _sample(training, "training", bar)
+    fake, true, known = _samples(generated, reference, training, detector, pdg, bar)
     check_pair(fake, true)
     comparisons, histograms = _compare_all(fake, true, seed, bar)
     # what follows knows no Monte Carlo weights: it gets showers that follow the weighted distribution
@@ -223,10 +231,27 @@ def evaluate(
     )
 
 
-def _sample(source: Showers | Sample | str | Path, name: str, bar: bool) -> Sample:
-    if isinstance(source, Sample):
-        return source
-    return read_sample(source, name if isinstance(source, Showers) else str(source), bar=bar)
+def _samples(
+    generated: Source,
+    reference: Source,
+    training: Source | None,
+    detector: Detector | None,
+    pdg: int | None,
+    bar: bool,
+) -> tuple[Sample, Sample, Sample | None]:
+    sources = {"generated": generated, "reference": reference}
+    if training is not None:
+        sources["training"] = training
+    carried = {name: detector or carried_detector(source) for name, source in sources.items()}
+    known = next((one for one in (carried["reference"], *carried.values()) if one is not None), None)
+    found: dict[str, Sample] = {}
+    for name, source in sources.items():
+        if isinstance(source, Sample):
+            found[name] = source
+        else:
+            title = name if isinstance(source, Showers) else str(source)
+            found[name] = read_sample(source, title, carried[name] or known, bar, pdg=pdg)
+    return found["generated"], found["reference"], found.get("training")
 
 
 def _compare_all(
@@ -313,7 +338,9 @@ def _scores(
             yield Score(key, name, value, error, middle, 0.0, limit, two_sided=True)
         else:
             yield skipped(key, name, "no bin of energy has enough showers that are not empty")
-    yield correlation_score(one, two, np.random.default_rng((seed, 4)))
+    for number, (selection, rows) in enumerate(_selections(fake, true)):
+        rng = np.random.default_rng((seed, 4, number))
+        yield correlation_score(one[rows[0]], two[rows[1]], rng, selection)
     yield original_score(one, two, np.random.default_rng((seed, 5)))
     yield from feature_scores(one, two, np.random.default_rng((seed, 6)))
     yield from diversity(fake, true, np.random.default_rng((seed, 7)))

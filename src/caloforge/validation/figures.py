@@ -7,9 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from caloforge.errors import require
 from caloforge.physics import layer_correlation
 from caloforge.showers import particle_name
 from caloforge.units import GeV
@@ -17,68 +15,33 @@ from caloforge.validation.bias import BIAS_LIMIT, RESOLUTION_LIMIT, Bias
 from caloforge.validation.evaluation import Evaluation
 from caloforge.validation.floor import effective_number
 from caloforge.validation.histograms import Histogram
-from caloforge.validation.plotting import BAND, MODELS, REFERENCE, Figure, band, png, ratio_panels, style
+from caloforge.validation.plotting import (
+    BAND,
+    MODELS,
+    REFERENCE,
+    Figure,
+    Steps,
+    draw,
+    energy_axis,
+    png,
+    ratio_panels,
+    style,
+)
 
 
 def figures(evaluation: Evaluation) -> tuple[Figure, ...]:
     """Draw all figures of a comparison.
 
     Raises:
-        MissingExtraError: If matplotlib is not installed.
+        MissingExtraError: If matplotlib or mplhep is not installed.
     """
-    require("matplotlib", "report").use("Agg")
     with style():
         return tuple(figure for make in _FIGURES if (figure := make(evaluation)) is not None)
 
 
-def _draw(
-    top: Any, ratio: Any, histogram: Histogram, floor: float, log_x: bool = False, log_y: bool = False
-) -> None:
-    """Draw both samples, and their ratio with the band that two samples of Geant4 of these sizes fill.
-
-    Args:
-        top: Upper panel.
-        ratio: Lower panel.
-        histogram: What to draw.
-        floor: Error of the ratio of two reference samples over the error of the reference.
-        log_x: Logarithmic axis.
-        log_y: Likewise.
-    """
-    h = histogram
-    edges = h.edges
-    top.stairs(h.reference, edges, fill=True, color=REFERENCE, label="Geant4")
-    band(top, edges, h.reference - h.reference_error, h.reference + h.reference_error)
-    top.stairs(h.generated, edges, color=MODELS[0], linewidth=1.3, label="model")
-    filled = h.reference > 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(filled, h.reference_error / h.reference, np.nan)
-        value = np.where(filled, h.generated / h.reference, np.nan)
-        error = np.where(filled, h.generated_error / h.reference, np.nan)
-    band(ratio, edges, 1 - floor * relative, 1 + floor * relative)
-    centres = np.sqrt(edges[1:] * edges[:-1]) if log_x else (edges[1:] + edges[:-1]) / 2
-    ratio.axhline(1, color="black", linewidth=0.6)
-    ratio.errorbar(centres, value, error, fmt=".", color=MODELS[0], markersize=3, linewidth=0.8)
-    half = _ratio_reach(value[relative < 0.3])
-    ratio.set_ylim(1 - half, 1 + half)
-    ratio.set_yticks([1 - half / 2, 1, 1 + half / 2])
-    shown = np.flatnonzero(h.reference + h.generated)
-    if len(shown):
-        top.set_xlim(edges[shown[0]], edges[shown[-1] + 1])
-    if log_x:
-        top.set_xscale("log")
-    if log_y:
-        top.set_yscale("log")
-        positive = h.reference[filled]
-        if len(positive):
-            top.set_ylim(positive.min() / 3, positive.max() * 5)
-    else:
-        top.set_ylim(0, max(h.reference.max(), h.generated.max(), 1e-12) * 1.25)
-
-
-def _ratio_reach(values: NDArray[np.float64]) -> float:
-    values = values[np.isfinite(values)]
-    largest = float(np.quantile(np.abs(values - 1), 0.95)) if len(values) else 0.3
-    return next((step for step in (0.04, 0.1, 0.2, 0.4) if largest < 0.8 * step), 0.8)
+def _draw(top: Any, ratio: Any, h: Histogram, floor: float, log_x: bool = False, log_y: bool = False) -> None:
+    steps = Steps("model", h.edges, h.generated, h.generated_error, h.reference, h.reference_error)
+    draw(top, ratio, [steps], floor, log_x, log_y)
 
 
 def _floor(evaluation: Evaluation) -> float:
@@ -109,7 +72,7 @@ def _grid(evaluation: Evaluation, names: Sequence[str], per_row: int = 3) -> Any
         title = _value(evaluation, name, int(column) if column else None)
         if column:
             title = f"{name}, {histogram.quantity.column_name(int(column))}: {title}"
-        top.set_title(title, fontsize=9)
+        top.set_title(title)
     panels[0][0].legend(loc="best")
     return figure
 
@@ -117,55 +80,42 @@ def _grid(evaluation: Evaluation, names: Sequence[str], per_row: int = 3) -> Any
 _BAND = "the hatched band is the statistical error of Geant4; in the ratio, what two samples of Geant4 show."
 
 
-def _observables(evaluation: Evaluation) -> Figure:
-    names = ("response", "hits", "maximum cell", "depth", "length", "width")
-    return Figure(
-        "observables",
+_MOMENTS = tuple(f"moment {order} {axis}" for order in (1, 2) for axis in "xyz")
+_TWO_POINT = tuple(
+    f"{name}#{column}" for name in ("neighbours", "next neighbours", "hit neighbours") for column in (0, 2)
+)
+
+_GRIDS = {
+    "observables": (
         "Observables of single showers",
-        "All energies and particles together. The first and last bin hold the underflow and overflow; "
-        + _BAND,
-        png(_grid(evaluation, names)),
-    )
-
-
-def _development(evaluation: Evaluation) -> Figure:
-    names = ("start layer", "maximum layer", "shower maximum")
-    radii = ("containment 68 %", "containment 90 %", "containment 95 %")
-    return Figure(
-        "development",
+        "All energies and particles together. The first and last bin hold the underflow and overflow; ",
+        ("response", "hits", "maximum cell", "depth", "length", "width"),
+    ),
+    "development": (
         "Shower development and containment",
         "Start of the shower, layer of its maximum and share of the energy there; radii around the axis that "
-        "hold 68, 90 and 95 % of the visible energy; " + _BAND,
-        png(_grid(evaluation, names + radii)),
-    )
-
-
-def _moments(evaluation: Evaluation) -> Figure:
-    moments = [f"moment {order} {axis}" for order in (1, 2) for axis in "xyz"]
-    asymmetries = ["asymmetry x", "asymmetry y", "asymmetry xy"]
-    return Figure(
-        "moments",
+        "hold 68, 90 and 95 % of the visible energy; ",
+        ("start layer", "maximum layer", "shower maximum", *(f"containment {n} %" for n in (68, 90, 95))),
+    ),
+    "moments": (
         "Moments and asymmetries",
         "Energy-weighted mean and standard deviation along each axis, and how much single showers break the "
-        "symmetries of the detector; " + _BAND,
-        png(_grid(evaluation, moments + asymmetries)),
-    )
-
-
-def _two_point(evaluation: Evaluation) -> Figure:
-    names = [
-        f"{name}#{column}"
-        for name in ("neighbours", "next neighbours", "hit neighbours")
-        for column in (0, 2)
-    ]
-    hottest = ["hottest cells#1", "hottest cells#4", "hottest radii#1"]
-    return Figure(
-        "two-point",
+        "symmetries of the detector; ",
+        (*_MOMENTS, "asymmetry x", "asymmetry y", "asymmetry xy"),
+    ),
+    "two-point": (
         "Neighbouring cells and hottest cells",
-        "Two-point functions along the axis (the same cell in the next layer) and across; energy and radius "
-        "of the hottest cells; " + _BAND,
-        png(_grid(evaluation, names + hottest)),
-    )
+        "Two-point functions along the axis (the same cell in the next layer) and across; energy and layer "
+        "of the hottest cells; ",
+        (*_TWO_POINT, "hottest cells#1", "hottest cells#4", "hottest layers#0"),
+    ),
+}
+"""Figures of observables of single showers: title, caption and observables."""
+
+
+def _gridded(key: str) -> Callable[[Evaluation], Figure]:
+    title, caption, names = _GRIDS[key]
+    return lambda evaluation: Figure(key, title, caption + _BAND, png(_grid(evaluation, names)))
 
 
 def _profiles(evaluation: Evaluation) -> Figure:
@@ -176,7 +126,7 @@ def _profiles(evaluation: Evaluation) -> Figure:
         _draw(top, ratio, histogram, _floor(evaluation), log_y=name != "longitudinal profile")
         top.set_ylabel("energy per shower [MeV]")
         ratio.set_xlabel(histogram.quantity.label)
-        top.set_title(_value(evaluation, name), fontsize=9)
+        top.set_title(_value(evaluation, name))
     panels[0][0].legend(loc="upper right")
     return Figure(
         "profiles",
@@ -187,7 +137,7 @@ def _profiles(evaluation: Evaluation) -> Figure:
 
 
 def _spectrum(evaluation: Evaluation) -> Figure:
-    figure, panels = ratio_panels(1, 1, (6.4, 4.6))
+    figure, panels = ratio_panels(1, 1, (6.4, 4.8))
     top, ratio = panels[0]
     histogram = _by_name(evaluation, "cell spectrum")[0]
     filled = np.flatnonzero(histogram.reference + histogram.generated)
@@ -204,8 +154,8 @@ def _spectrum(evaluation: Evaluation) -> Figure:
     _draw(top, ratio, shown, _floor(evaluation), log_x=True, log_y=True)
     top.set_ylabel("cells per shower and bin")
     ratio.set_xlabel("cell energy [MeV]")
-    top.set_title(_value(evaluation, "cell spectrum"), fontsize=9)
-    top.legend(loc="lower left")
+    top.set_title(_value(evaluation, "cell spectrum"))
+    top.legend(loc="upper right")
     return Figure(
         "spectrum",
         "Cell energies",
@@ -223,7 +173,7 @@ def _layers(evaluation: Evaluation) -> Figure:
         _draw(top, ratio, several[layer], _floor(evaluation))
         top.set_ylabel("fraction of showers")
         ratio.set_xlabel("layer / incident energy")
-        top.set_title(f"layer {layer}: $S$ = {separation.per_column[layer]:.4f}", fontsize=9)
+        top.set_title(f"layer {layer}: $S$ = {separation.per_column[layer]:.4f}")
     panels[0][0].legend(loc="upper left")
     return Figure(
         "layers",
@@ -240,12 +190,11 @@ def _per_layer(evaluation: Evaluation) -> Figure:
     marks = ("o", "s", "^", "v", "D", "P", "X")
     n_layers = len(evaluation.detector.layers)
     chosen = [s for s in evaluation.separations if s.observable.startswith("layer ")]
-    for number, (separation, mark) in enumerate(zip(chosen, marks, strict=False)):
+    colours = [plt.get_cmap("tab10")(number) for number in range(len(marks))]
+    for separation, mark, colour in zip(chosen, marks, colours, strict=False):
         values = np.maximum(separation.per_column, 1e-6)
-        axes.plot(
-            np.arange(n_layers), values, mark, color=f"C{number}", markersize=4, label=separation.observable
-        )
-        axes.axhline(max(separation.floor, 1e-6), color=f"C{number}", linewidth=0.7, linestyle="--")
+        axes.plot(np.arange(n_layers), values, mark, color=colour, markersize=4, label=separation.observable)
+        axes.axhline(max(separation.floor, 1e-6), color=colour, linewidth=0.7, linestyle="--")
     axes.set_yscale("log")
     axes.set_xlabel("layer")
     axes.set_ylabel("separation power")
@@ -258,8 +207,10 @@ def _per_layer(evaluation: Evaluation) -> Figure:
     )
 
 
-def _response(evaluation: Evaluation) -> Figure:
+def _response(evaluation: Evaluation) -> Figure | None:
     pdgs = sorted({b.reference.pdg for b in evaluation.bins})
+    if not pdgs:  # too few showers in every bin of energy
+        return None
     figure, panels = ratio_panels(2 * len(pdgs), 2, (5.2, 3.9))
     for row, pdg in enumerate(pdgs):
         bins = [b for b in evaluation.bins if b.reference.pdg == pdg]
@@ -274,7 +225,7 @@ def _response(evaluation: Evaluation) -> Figure:
             (BIAS_LIMIT / 3, BIAS_LIMIT),
         )
         top.set_ylabel("response [%]")
-        top.set_title(f"{_latex(pdg)}: response", fontsize=10)
+        top.set_title(f"{_latex(pdg)}: response")
         top, ratio = panels[2 * row + 1]
         _against_energy(
             top,
@@ -291,9 +242,8 @@ def _response(evaluation: Evaluation) -> Figure:
                 energy = np.geomspace(bins[0].reference.low, bins[-1].reference.high, 100)
                 top.plot(energy / GeV, 100 * one(energy), color=colour, linewidth=0.8, linestyle="--")
         top.set_ylabel(r"resolution $\sigma/\mu$ [%]")
-        top.set_title(f"{_latex(pdg)}: resolution", fontsize=10)
-    if panels:
-        panels[0][0].legend(loc="upper right")
+        top.set_title(f"{_latex(pdg)}: resolution")
+    panels[0][0].legend(loc="upper right")
     return Figure(
         "response",
         "Response and resolution against energy",
@@ -341,8 +291,7 @@ def _against_energy(
     reach = 1.2 * float(np.nanmax(np.abs(values - 1) + errors, initial=limits[1]))
     ratio.set_ylim(1 - reach, 1 + reach)
     ratio.yaxis.set_major_locator(ticker.MaxNLocator(3, prune="both"))
-    top.set_xscale("log")
-    ratio.set_xlabel("incident energy [GeV]")
+    energy_axis(ratio)
 
 
 def _correlations(evaluation: Evaluation) -> Figure:
@@ -356,7 +305,7 @@ def _correlations(evaluation: Evaluation) -> Figure:
         axes, (true, fake, fake - true), ("Geant4", "model", "model - Geant4"), (1, 1, limit), strict=True
     ):
         image = panel.imshow(matrix, cmap="RdBu_r", vmin=-reach, vmax=reach, origin="lower")
-        panel.set_title(title, fontsize=10)
+        panel.set_title(title)
         panel.set_xlabel("layer")
         panel.set_ylabel("layer")
         figure.colorbar(image, ax=panel, shrink=0.85)
@@ -398,13 +347,13 @@ def _classifiers(evaluation: Evaluation) -> Figure | None:
 _FIGURES: tuple[Callable[[Evaluation], Figure | None], ...] = (
     _classifiers,
     _response,
-    _observables,
-    _development,
+    _gridded("observables"),
+    _gridded("development"),
     _profiles,
     _spectrum,
-    _moments,
+    _gridded("moments"),
     _layers,
     _per_layer,
-    _two_point,
+    _gridded("two-point"),
     _correlations,
 )

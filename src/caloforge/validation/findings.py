@@ -12,7 +12,7 @@ from caloforge.validation.metrics import Comparison
 from caloforge.validation.scores import Score
 from caloforge.validation.verdict import NOT_TESTED, WITHIN, WRONG
 
-_OBSERVABLES = {"response_bias_mean", "resolution_ratio_mean", "layer_correlation"}
+_OBSERVABLES = ("response_bias_mean", "resolution_ratio_mean", "layer_correlation")
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,12 @@ def findings(
     for s in scores:
         if s.verdict not in {WITHIN, NOT_TESTED}:
             text = f"{s.value:.4g} ± {s.error:.2g}, floor {s.floor:.4g}"
-            target = found if s.key in _OBSERVABLES else whole
+            target = found if s.key.startswith(_OBSERVABLES) else whole
             target.append(Finding(s.name, s.verdict, text, abs(s.significance)))
     for one in classifiers:
         if one.verdict not in {WITHIN, NOT_TESTED}:
-            z = (one.auc - one.floor) / max(one.error, 1e-9)
             text = f"AUC {one.auc:.3f} ± {one.error:.3f}, floor {one.floor:.3f}"
-            whole.append(Finding(f"{one.name}, {one.features}", one.verdict, text, z))
+            whole.append(Finding(f"{one.name}, {one.features}", one.verdict, text, one.significance))
     return tuple(
         first + sorted(found, key=lambda f: -f.significance) + sorted(whole, key=lambda f: -f.significance)
     )

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from caloforge.detectors import Detector
+from caloforge.detectors import Detector, check_shape
 from caloforge.errors import FileError, InputError
 from caloforge.physics import DetailedObservables, observe_details
 from caloforge.progress import progress
@@ -90,6 +90,7 @@ def read_sample(
     detector: Detector | None = None,
     bar: bool = False,
     weights: NDArray[np.floating] | None = None,
+    pdg: int | None = None,
 ) -> Sample:
     """Observe showers, or the showers of a file piece by piece.
 
@@ -99,9 +100,11 @@ def read_sample(
         detector: The detector, where the showers do not carry it.
         bar: Show a progress bar.
         weights: Monte Carlo weights, (N,); the dataset `weights` of the file, or 1, if not given.
+        pdg: PDG id of the incidents where the file does not say (electrons).
 
     Raises:
         FileError: If the file cannot be used.
+        DetectorError: If the showers do not fit the detector.
         InputError: If the showers are too few, all empty, not finite or negative, if their detector is
             unknown or a weight is negative.
     """
@@ -109,11 +112,14 @@ def read_sample(
         _not_empty(len(source), name)
         showers = source.check(name)
         if showers.detector is None:
-            raise InputError(f"{name}: the detector of these showers is unknown: give it")
+            if detector is None:
+                raise InputError(f"{name}: the detector of these showers is unknown: give it")
+            check_shape(detector, showers.shape, name)
+            showers = replace(showers, detector=detector)
         pieces = (showers[start : start + _PIECE] for start in range(0, len(showers), _PIECE))
         parts = [_observe(piece) for piece in pieces]
         return _joined(name, parts, weights, dict(showers.provenance))
-    with ShowerFile(source, detector) as file:
+    with ShowerFile(source, detector, pdg=pdg) as file:
         _not_empty(len(file), name)
         if file.detector is None:
             raise InputError(
@@ -128,6 +134,20 @@ def read_sample(
                 parts.append(_observe(piece, keep=sum(len(c) for _, c in parts) < MAX_CELLS))
                 shown.advance(len(piece))
         return _joined(name, parts, weights, file.provenance, file.kind, _sha256(Path(source)))
+
+
+def carried_detector(source: Showers | Sample | str | Path) -> Detector | None:
+    """Return the detector that showers or their file say they are of, or None if they do not say.
+
+    Raises:
+        FileError: If the file cannot be used.
+    """
+    if isinstance(source, Showers):
+        return source.detector
+    if isinstance(source, Sample):
+        return source.observables.detector
+    with ShowerFile(source) as file:
+        return file.detector
 
 
 def _observe(piece: Showers, keep: bool = True) -> tuple[DetailedObservables, SparseCells]:

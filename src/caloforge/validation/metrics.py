@@ -20,7 +20,7 @@ from caloforge.physics import (
 from caloforge.validation.floor import Resampling, halves_scale
 from caloforge.validation.histograms import Contents, Histogram, bin_edges, paired, profile_edges
 from caloforge.validation.quantities import QUANTITIES, Quantity
-from caloforge.validation.verdict import P_LIMIT, judge
+from caloforge.validation.verdict import P_LIMIT, judge, pull
 
 SEPARATION_LIMIT = 0.01
 SHIFT_LIMIT = 0.1
@@ -113,11 +113,11 @@ class Comparison:
     @property
     def significance(self) -> float:
         """Excess in standard deviations."""
-        return self.excess / max(math.hypot(self.error, self.floor_error), 1e-12)
+        return pull(self.excess, self.error, self.floor_error)
 
     @property
     def verdict(self) -> str:
-        """`within floor`: p above 0.00001 in all tests; else `visible` or, beyond the limits, `wrong`."""
+        """`within floor`: p above 0.00005 in all tests; else `visible` or, beyond the limits, `wrong`."""
         large = (
             self.excess > SEPARATION_LIMIT
             or abs(self.shift) > SHIFT_LIMIT

@@ -161,7 +161,7 @@ def _resnet(n_conditions: int) -> Any:
             pooled = self.blocks(torch.relu(self.stem(volume))).mean(dim=(2, 3, 4))
             return self.head(torch.cat([pooled, conditions], dim=1))
 
-    return ResNet()
+    return ResNet().to(memory_format=torch.channels_last_3d)  # convolutions are half as fast again
 
 
 def _train(

@@ -12,7 +12,7 @@ from caloforge.errors import InputError
 from caloforge.physics import PooledValues
 from caloforge.validation.embedding import Cloud
 from caloforge.validation.inputs import Sample
-from caloforge.validation.scores import Score, skipped, too_few
+from caloforge.validation.scores import Score, pooled_error, skipped, too_few
 
 CLOSE = 0.01
 """Share of the reference that counts as close to the training showers."""
@@ -20,6 +20,7 @@ CLOSE = 0.01
 _SHOWERS = 2000
 _MIN = 200
 _GROUPS = 8
+_REPETITIONS = 5
 
 
 def memorisation(generated: Sample, reference: Sample, training: Sample, rng: np.random.Generator) -> Score:
@@ -90,34 +91,21 @@ def diversity(generated: Sample, reference: Sample, rng: np.random.Generator) ->
     if size < _MIN:
         yield from (skipped(key, name, too_few(size, _MIN)) for key, name in names.items())
         return
-    ratios: list[tuple[float, float]] = []
-    spectra: list[tuple[float, float]] = []
-    for _ in range(3):
+    found = []
+    for _ in range(_REPETITIONS):
         order = rng.permutation(len(reference.cells))
         one = _pair_distances(reference, order[:size])
-        for_each = (
+        others = (
             _pair_distances(generated, rng.choice(len(generated.cells), size, replace=False)),
             _pair_distances(reference, order[size : 2 * size]),
         )
         middle = float(np.median(one))
-        r = tuple(float(np.median(other)) / middle for other in for_each)
-        s = tuple(_spectrum(other, one) / middle for other in for_each)
-        ratios.append((r[0], r[1]))
-        spectra.append((s[0], s[1]))
-    for (key, name), found, limit in zip(names.items(), (ratios, spectra), (0.05, 0.05), strict=True):
-        mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1)
-        least = 0.5 * float(error.mean())
-        two_sided = key == "diversity"
-        yield Score(
-            key,
-            name,
-            float(mean[0]),
-            max(float(error[0]), least, 1e-3),
-            1.0 if two_sided else float(mean[1]),
-            max(float(error[1]), least, 1e-3),
-            limit,
-            two_sided,
-        )
+        found.append([[float(np.median(d)) / middle, _spectrum(d, one) / middle] for d in others])
+    (value, floor), error = np.mean(found, axis=0), pooled_error(np.array(found))
+    for number, (key, name) in enumerate(names.items()):
+        two_sided, own = key == "diversity", max(float(error[number]), 1e-3)
+        expected = 1.0 if two_sided else float(floor[number])
+        yield Score(key, name, float(value[number]), own, expected, own, 0.05, two_sided)
 
 
 def _spectrum(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -114,14 +115,14 @@ QUANTITIES = (
     Quantity("hottest radii", "radius of the cell [mm]", "columns", lambda o: o.hottest_radius, _RANKS),
     Quantity(
         "neighbours",
-        r"$\Sigma\sqrt{e_i e_{i+1}}$ / visible energy",
+        r"$\Sigma\,(e_i e_{i+1})^{1/2}$ / visible energy",
         "columns",
         lambda o: o.neighbours,
         _NEIGHBOURS,
     ),
     Quantity(
         "next neighbours",
-        r"$\Sigma\sqrt{e_i e_{i+2}}$ / visible energy",
+        r"$\Sigma\,(e_i e_{i+2})^{1/2}$ / visible energy",
         "columns",
         lambda o: o.next_neighbours,
         _NEIGHBOURS,
@@ -136,3 +137,12 @@ QUANTITIES = (
     Quantity("radial profile", "distance from the axis [mm]", "profile", lambda o: o.rings),
 )
 """What is compared, in the order of the report."""
+
+
+def slug(name: str) -> str:
+    """Return a name as it is written in `--require`.
+
+    >>> slug("containment 68 %")
+    'containment_68'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections import Counter
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,8 @@ from caloforge.validation.published import published
 from caloforge.validation.record import metrics
 from caloforge.validation.requirements import Requirement
 
+_MOST_DIGITS = 5
+
 _CSS = {"within floor": "good", "visible": "fair", "wrong": "poor", "not tested": "skipped"}
 
 
@@ -26,6 +29,8 @@ def write_report(
     evaluation: Evaluation, folder: str | Path, requirements: tuple[Requirement, ...] = ()
 ) -> Path:
     """Write `index.html` (one file, opens offline) and `metrics.json` into a folder.
+
+    The numbers are written first: they are there even if the page cannot be made.
 
     Args:
         evaluation: What was found.
@@ -41,10 +46,8 @@ def write_report(
     """
     target = make_folder(folder)
     found = metrics(evaluation, requirements)
-    page = html(evaluation, found)
-    write_pages(
-        target, {"metrics.json": json.dumps(found, indent=2, allow_nan=False) + "\n", "index.html": page}
-    )
+    write_pages(target, {"metrics.json": json.dumps(found, indent=2, allow_nan=False) + "\n"})
+    write_pages(target, {"index.html": html(evaluation, found)})
     return target / "index.html"
 
 
@@ -98,6 +101,7 @@ def render(template: str, **values: Any) -> str:
     environment.filters |= {
         "brief": _brief,
         "css": _CSS.__getitem__,
+        "measured": measured,
         "number": _number,
         "percent": _percent,
         "signed": _signed,
@@ -151,6 +155,24 @@ def small(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.5f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
+
+
+def measured(value: float | None, error: float | None) -> str:
+    """Write a number with its error, to two digits of the error.
+
+    >>> measured(0.61234, 0.0138), measured(-2.6e-6, 5.1e-5), measured(5.52e-6, 3e-8)
+    ('0.612 ± 0.014', '(-0.3 ± 5.1)e-05', '(5.520 ± 0.030)e-06')
+    >>> measured(2.0, None), measured(None, None)
+    ('2.00000', '-')
+    """
+    if value is None or error is None or not math.isfinite(error) or error <= 0:
+        return small(value)
+    digits = max(1 - math.floor(math.log10(error)), 0)
+    if digits <= _MOST_DIGITS:
+        return f"{value:.{digits}f} ± {error:.{digits}f}"
+    power = math.floor(math.log10(max(abs(value), error)))
+    digits, unit = digits + power, 10.0**power
+    return f"({value / unit:.{digits}f} ± {error / unit:.{digits}f})e{power:+03d}"
 
 
 def _signed(value: float | None, digits: int = 4) -> str:

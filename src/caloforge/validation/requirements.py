@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from caloforge.errors import InputError, did_you_mean
 from caloforge.validation.evaluation import Evaluation
 from caloforge.validation.levels import MLP_CELLS, MLP_HIGH, RESNET, TREES
-from caloforge.validation.quantities import QUANTITIES
+from caloforge.validation.quantities import QUANTITIES, slug
 from caloforge.validation.verdict import VISIBLE, WRONG
 
 _CLASSIFIERS = (TREES, MLP_HIGH, MLP_CELLS, RESNET)
-_SCORES = (
+SCORES = (
     "response_bias_mean",
     "resolution_ratio_mean",
     "layer_correlation",
@@ -28,19 +28,12 @@ _SCORES = (
     "diversity_spectrum",
     "memorised",
 )
+"""Keys of the numbers for the whole of two samples."""
+
 _CHECKS = ("copies", "empty", "distinct", "threshold")
 _PER_OBSERVABLE = ("separation", "wasserstein", "chi2", "shift", "spread")
 
 _TERM = re.compile(r"^\s*([a-z0-9_]+)\s*(<=|>=|<|>)\s*([-+0-9.eE]+)\s*$")
-
-
-def slug(name: str) -> str:
-    """Return a name as it is written in `--require`.
-
-    >>> slug("containment 68 %")
-    'containment_68'
-    """
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def known_names() -> tuple[str, ...]:
@@ -52,7 +45,7 @@ def known_names() -> tuple[str, ...]:
         *(name.replace("auc", "jsd") for name in _CLASSIFIERS),
         "response_bias",
         "resolution_bias",
-        *_SCORES,
+        *SCORES,
         *_CHECKS,
         "physics_score",
         "separation_max",
@@ -77,7 +70,7 @@ def values(e: Evaluation) -> dict[str, float | None]:
     found["auc_low"] = _largest(found[MLP_CELLS], found[RESNET])
     found["response_bias"] = _largest(*(abs(b.bias) for b in e.decades))
     found["resolution_bias"] = _largest(*(abs(b.resolution_ratio - 1) for b in e.decades))
-    found |= {s.key: s.value for s in e.scores}
+    found |= {s.key: s.value for s in e.scores if s.key in found}
     found |= {check.key: check.value for check in e.checks}
     found["physics_score"] = e.score.total
     found["separation_max"] = _largest(*(c.value for c in e.separations))

@@ -20,8 +20,9 @@ from caloforge.physics import (
     score_parts,
 )
 from caloforge.validation.features import high_level_features
-from caloforge.validation.floor import halves_scale, random_halves
-from caloforge.validation.verdict import NOT_TESTED, Z_LIMIT, judge
+from caloforge.validation.floor import SPLITS, halves_scale, random_halves
+from caloforge.validation.quantities import slug
+from caloforge.validation.verdict import NOT_TESTED, Z_LIMIT, judge, pull
 
 MIN_SHOWERS = 400
 """Fewest showers of either sample for the distances of feature vectors to say something."""
@@ -67,7 +68,7 @@ class Score:
     @property
     def significance(self) -> float:
         """Excess in standard deviations."""
-        return self.excess / max(math.hypot(self.error, self.floor_error), 1e-12)
+        return pull(self.excess, self.error, self.floor_error)
 
     @property
     def verdict(self) -> str:
@@ -108,15 +109,25 @@ def _halves(n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     return random_halves(n, _SPLITS, rng) > 0
 
 
-def correlation_score(generated: Observables, reference: Observables, rng: np.random.Generator) -> Score:
-    """Return the root mean square difference of the layer-energy correlation matrices."""
+def correlation_score(
+    generated: Observables, reference: Observables, rng: np.random.Generator, selection: str = "all"
+) -> Score:
+    """Return the root mean square difference of the layer-energy correlation matrices.
+
+    Args:
+        generated: Showers to judge.
+        reference: Showers of Geant4.
+        rng: Of the halves for the floor.
+        selection: What the showers are called: `all`, a particle or a range of energy.
+    """
 
     def difference(one: Observables, two: Observables) -> float:
         return float(np.sqrt(((layer_correlation(one) - layer_correlation(two)) ** 2).mean()))
 
-    return _scaled(
-        "layer_correlation", "layer correlation", difference, generated, reference, rng, limit=0.05
-    )
+    key, name = "layer_correlation", "layer correlation"
+    if selection != "all":
+        key, name = f"{key}_{slug(selection)}", f"{name}, {selection}"
+    return _scaled(key, name, difference, generated, reference, rng, limit=0.05)
 
 
 def original_score(generated: Observables, reference: Observables, rng: np.random.Generator) -> Score:
@@ -143,7 +154,8 @@ def _scaled(
 ) -> Score:
     """Take the floor from halves: these distances fall with the square root of the sample size."""
     scale = math.sqrt(halves_scale(len(generated), len(reference)))
-    floors = [scale * distance(reference[half], reference[~half]) for half in _halves(len(reference), rng)]
+    halves = random_halves(len(reference), SPLITS, rng) > 0
+    floors = [scale * distance(reference[half], reference[~half]) for half in halves]
     spread = float(np.std(floors, ddof=1))
     return Score(key, name, distance(generated, reference), spread, float(np.mean(floors)), spread, limit)
 
@@ -177,18 +189,33 @@ def feature_scores(
     fake, true = (v / unit for v in (fake, true))
     size = min(len(fake), len(true) // 2, _MANIFOLD)
     found = np.array([_manifolds(fake, true, size, rng) for _ in range(_SPLITS)])
-    mean, error = found.mean(axis=0), found.std(axis=0, ddof=1)
+    mean, noise = found.mean(axis=0), pooled_error(found)
     for number, key in enumerate(("precision", "recall", "density", "coverage")):
         yield Score(
             key,
             names[key],
             float(mean[0, number]),
-            float(error[0, number]),
+            float(noise[number]),
             float(mean[1, number]),
-            float(error[1, number]),
+            float(noise[number]),
             limit=0.1,
             two_sided=True,
         )
+
+
+def pooled_error(found: Features) -> Features:
+    """Return the standard deviation of repeated results, of generated and reference showers together.
+
+    Few repetitions know their own spread badly, and both samples have the same.
+
+    Args:
+        found: (n_repetitions, 2, ...), the second axis for the two samples.
+
+    Returns:
+        Shape (...).
+    """
+    error: Features = np.sqrt(found.var(axis=0, ddof=1).mean(axis=0))
+    return error
 
 
 def _manifolds(
