@@ -12,7 +12,7 @@ from caloforge.detectors import Detector
 from caloforge.errors import TrainingError
 from caloforge.showers import Showers, incidents, write_showers
 from caloforge.training import data as training_data
-from caloforge.training.data import Batches, destinations, held_out_showers, load_showers, split
+from caloforge.training.data import Batches, held_out_showers, load_showers, split
 from caloforge.training.recipe import DataRecipe
 
 ALL = DataRecipe()
@@ -61,7 +61,7 @@ def test_an_empty_shower_stays_empty(small: Detector, tmp_path: Path) -> None:
 
 def test_destinations_are_the_symmetries(small: Detector) -> None:
     cells = np.random.default_rng(0).random(small.shape)
-    table = destinations(small)
+    table = small.destinations()
     assert len(table) == 8
     for operation, moves in zip(small.symmetries, table, strict=True):
         moved = np.empty(small.n_cells)

@@ -77,14 +77,15 @@ def test_sparse_cells(toy_showers):
     assert np.array_equal(cells.matrix().toarray(), dense)
 
 
-def test_memorisation(toy_showers, pair):
+@pytest.mark.parametrize("turn", [lambda cells: cells, lambda cells: cells[:, :, ::-1]])
+def test_memorisation(toy_showers, pair, turn):
     training = read_sample(toy_showers(1500, 5), "training")
     good = memorisation(*pair, training, np.random.default_rng(0))
     assert good.verdict == "within floor"
     assert good.value == pytest.approx(0.01, abs=0.02)
     mixed = toy_showers(1000, 1)
     cells = mixed.energies.copy()
-    cells[:200] = toy_showers(1500, 5).energies[:200] * np.float32(1.001)
+    cells[:200] = turn(toy_showers(1500, 5).energies[:200]) * np.float32(1.001)
     bad = memorisation(
         read_sample(replace(mixed, energies=cells), "g"), pair[1], training, np.random.default_rng(0)
     )

@@ -189,6 +189,11 @@ class Detector:
         square = rows == columns and math.isclose(*self.readout.size)
         return tuple(op for op in SYMMETRIES if square or not op.transpose)
 
+    def destinations(self) -> NDArray[np.int64]:
+        """Return where each symmetry moves each cell (in C order), (n_symmetries, n_cells)."""
+        sources = np.arange(self.n_cells).reshape(self.shape)
+        return np.stack([np.argsort(op(sources).reshape(-1)) for op in self.symmetries])
+
 
 @dataclass(frozen=True)
 class Symmetry:

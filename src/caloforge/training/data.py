@@ -57,7 +57,7 @@ class SparseShowers:
 
         Args:
             chosen: Indices of showers.
-            table: Where each symmetry moves each cell, shape (n_symmetries, n_cells), see `destinations`.
+            table: Where each symmetry moves each cell, shape (n_symmetries, n_cells), see `Detector.destinations`.
             symmetry: Index of the symmetry of each shower, shape (len(chosen),).
         """
         n_cells = int(np.prod(self.shape))
@@ -189,12 +189,6 @@ def split(n: int, validation_fraction: float, seed: int) -> tuple[NDArray[np.int
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
 
-def destinations(detector: Detector) -> NDArray[np.int64]:
-    """Where each symmetry of the detector moves each cell, shape (n_symmetries, n_cells)."""
-    sources = np.arange(detector.n_cells).reshape(detector.shape)
-    return np.stack([np.argsort(op(sources).reshape(-1)) for op in detector.symmetries])
-
-
 class Batches:
     """The order of batches: a new permutation each epoch, a new symmetry for each shower.
 
@@ -239,7 +233,7 @@ class Batches:
         self.part = slice(rank * share, (rank + 1) * share)
         self.per_epoch = len(chosen) // batch_size
         self.incident = showers.incidents.matrix()
-        self.table = destinations(detector) if symmetries and len(detector.symmetries) > 1 else None
+        self.table = detector.destinations() if symmetries and len(detector.symmetries) > 1 else None
         if self.table is not None and np.any(self.incident[:, [2, 4, 5]]):
             raise TrainingError(
                 "some incidents are not normal at the centre, so the detector's symmetries do not hold for "

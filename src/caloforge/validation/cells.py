@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -70,6 +70,10 @@ class SparseCells:
         lengths = np.diff(self.start)[chosen]
         offset = np.repeat(self.start[chosen] - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
         return np.asarray(offset + np.arange(int(lengths.sum())), dtype=np.int64)
+
+    def moved(self, destinations: NDArray[np.integer]) -> SparseCells:
+        """Return the showers with cell i moved to destinations[i], see `Detector.destinations`."""
+        return replace(self, index=np.asarray(destinations, dtype=np.int32)[self.index])
 
     def dense(self) -> NDArray[np.float32]:
         """Return all cells, (N, n_cells)."""

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from caloforge.detectors import Detector
 from caloforge.errors import InputError
 from caloforge.physics import PooledValues
+from caloforge.validation.cells import SparseCells
 from caloforge.validation.embedding import Cloud
 from caloforge.validation.inputs import Sample
 from caloforge.validation.scores import Score, pooled_error, skipped, too_few
@@ -26,7 +28,8 @@ _REPETITIONS = 5
 def memorisation(generated: Sample, reference: Sample, training: Sample, rng: np.random.Generator) -> Score:
     """Return the share of generated showers that are closer to a training shower than 1 % of the reference's.
 
-    A model that has learned the distribution has 1 %; one that repeats its training showers more.
+    A model that has learned the distribution has 1 %; one that repeats its training showers more. Showers are compared
+    in all positions that the detector's symmetries allow: one that is turned or mirrored is no new one.
 
     Args:
         generated: Showers of the model.
@@ -47,17 +50,18 @@ def memorisation(generated: Sample, reference: Sample, training: Sample, rng: np
         )
     known = Cloud(training.cells)
     fake, true = (
-        Cloud(s.cells[_filled(s, rng.choice(len(s.cells), min(len(s.cells), _SHOWERS), replace=False))])
+        s.cells[_filled(s, rng.choice(len(s.cells), min(len(s.cells), _SHOWERS), replace=False))]
         for s in (generated, reference)
     )
-    from_true = true.nearest(known)
+    detector = reference.observables.detector
+    from_fake, from_true = (_nearest_image(cells, known, detector) for cells in (fake, true))
     copies = float((from_true < 1e-3).mean())
     if copies > 0.01:
         raise InputError(
             f"{100 * copies:.0f} % of the showers of {reference.name} are in {training.name}: give a "
             "reference that the model was not trained on"
         )
-    share = float((fake.nearest(known) < np.quantile(from_true, CLOSE)).mean())
+    share = float((from_fake < np.quantile(from_true, CLOSE)).mean())
     spread = math.sqrt(CLOSE * (1 - CLOSE))
     return Score(
         "memorised",
@@ -68,6 +72,12 @@ def memorisation(generated: Sample, reference: Sample, training: Sample, rng: np
         spread / math.sqrt(len(true)),
         limit=0.04,
     )
+
+
+def _nearest_image(cells: SparseCells, known: Cloud, detector: Detector) -> NDArray[np.float32]:
+    """Distance of the nearest known shower to each shower in its nearest position, (n,)."""
+    nearest = [Cloud(cells.moved(to)).nearest(known) for to in detector.destinations()]
+    return np.asarray(np.min(nearest, axis=0), dtype=np.float32)
 
 
 def _filled(sample: Sample, chosen: NDArray[np.integer]) -> NDArray[np.integer]:
