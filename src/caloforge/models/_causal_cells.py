@@ -266,7 +266,7 @@ class CausalCells(CausalNetworks):
         other = functional.pad(logit[:, self.n_pairs :].flip(1), (0, alone), value=-100.0)
         other = other - logistic
         ranked, pair = torch.maximum(first, other).topk(self.most_around + 1, dim=1)
-        cut = ranked.gather(1, share[0].long())
+        cut = ranked.gather(1, share[0].clamp(max=self.most_around).long())
         flipped = (other > first).to(logit.dtype).gather(1, pair)
         tail = tail.gather(1, pair)
         tail = tail - flipped * (1 + 2 * tail)
