@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from caloforge.detectors import Detector
+from caloforge.models._fields import Count
 
 
 class ApproachConfig(BaseModel):
@@ -137,7 +138,20 @@ class Approach(ABC, Generic[ConfigT]):
         """Update the networks once with a batch and return the losses (detached scalars) by name."""
 
 
-class FittedApproach(Approach[ConfigT]):
+class FittedConfig(ApproachConfig):
+    """Hyper-parameters of a fitted approach.
+
+    Attributes:
+        showers: Training showers that it is fitted to at most.
+    """
+
+    showers: Count
+
+
+FittedConfigT = TypeVar("FittedConfigT", bound=FittedConfig)
+
+
+class FittedApproach(Approach[FittedConfigT]):
     """An approach without gradients: `prepare` fits everything, into buffers.
 
     The generator has no parameters, there are no optimisers, and a run ends after preparation and one validation.
@@ -145,6 +159,11 @@ class FittedApproach(Approach[ConfigT]):
     """
 
     fitted = True
+
+    @property
+    def prepare_showers(self) -> int:
+        """As many as its configuration says."""
+        return self.config.showers
 
     @abstractmethod
     def prepare(self, sample: Batch) -> None:

@@ -1,9 +1,10 @@
 """The cells of a shower, given hits and energy of its layers: layer by layer and, inside a layer, in passes.
 
 Each cell is hit or not, and a hit has an energy above threshold from a mixture of normals in its logarithm. Both
-depend on the layers before (a causal 3D convolution), on the cells of the same layer drawn in earlier passes, on the
-hits and energy that are still to be given out, and on the incident. Since each pass sees truth in training, all
-layers and passes are taught at once by maximum likelihood.
+depend on the layers before (a causal 3D convolution), on the cells of the same layer drawn in earlier passes, on how
+the layer's hits and energy are shared out (`_shares`), and on the incident. The likelihood is that of exactly what is
+drawn, given the shares (`_given_totals`). Since each pass sees truth in training, all layers and passes are taught at
+once.
 """
 
 from __future__ import annotations

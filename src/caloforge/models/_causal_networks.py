@@ -144,16 +144,13 @@ class CausalNetworks(nn.Module):
             (x.square() - y.square()) / 25,
             *(along * torch.exp(-r / reach) for along in (x, y) for reach in (1.0, 3.0)),
         ]
-        core = torch.zeros_like(r).index_fill(0, torch.tensor(self.lattice.inside), 1.0) * torch.exp(
-            -r / CORE
-        )
+        window = torch.zeros_like(r).index_fill(0, torch.tensor(self.lattice.inside), 1.0)
+        core, one = window * torch.exp(-r / CORE), torch.ones_like(r)
         last = torch.zeros(self.mixtures)
         last[-1] = 1.0
         constants = {
             "places": torch.stack(known, 1),
-            "lever": torch.stack(
-                [x, y, 3 * x * core, 3 * y * core, *[torch.ones_like(r)] * 2, core, core], 1
-            ),
+            "lever": torch.stack([x, y, 3 * x * core, 3 * y * core, one, one, core, core], 1),
             "smoothing": torch.tensor(self.lattice.smoothing(clumping, self.n_pairs), dtype=torch.float32),
             "inside": torch.tensor(self.lattice.inside),
             "around": torch.tensor(self.lattice.around),

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from caloforge.detectors import Detector
 from caloforge.errors import InputError
-from caloforge.models._base import ApproachConfig, Batch, FittedApproach, Generator
+from caloforge.models._base import Batch, FittedApproach, FittedConfig, Generator
 from caloforge.models._fields import Count, Particles
 from caloforge.showers import particle_name, pdg_id
 
@@ -31,7 +31,7 @@ ROUNDING = 1e-5
 """Logarithms of energy that differ less are the same."""
 
 
-class LibraryConfig(ApproachConfig):
+class LibraryConfig(FittedConfig):
     """Hyper-parameters.
 
     Attributes:
@@ -180,11 +180,6 @@ class Library(FittedApproach[LibraryConfig]):
         super().__init__(detector, config)
         particles = tuple(map(pdg_id, config.particles))
         self.networks = {"generator": LibraryGenerator(detector, particles, config.neighbours)}
-
-    @property
-    def prepare_showers(self) -> int:
-        """As many as the library stores."""
-        return self.config.showers
 
     def prepare(self, sample: Batch) -> None:
         """Store the showers of the sample.

@@ -24,7 +24,7 @@ from pydantic import Field
 from torch import Tensor
 
 from caloforge.detectors import Detector
-from caloforge.models._base import ApproachConfig, Batch, FittedApproach, Generator
+from caloforge.models._base import Batch, FittedApproach, FittedConfig, Generator
 from caloforge.models._fields import Count, Particles
 from caloforge.models._layers import GAMMA, REFERENCE_ENERGY
 from caloforge.models._longitudinal import profile
@@ -41,7 +41,7 @@ DEEPEST = 4.0
 RADIAL_TERMS = 8
 
 
-class ParametrisedConfig(ApproachConfig):
+class ParametrisedConfig(FittedConfig):
     """Hyper-parameters.
 
     Attributes:
@@ -280,11 +280,6 @@ class Parametrised(FittedApproach[ParametrisedConfig]):
     def __init__(self, detector: Detector, config: ParametrisedConfig) -> None:
         super().__init__(detector, config)
         self.networks = {"generator": ParametrisedGenerator(detector, tuple(map(pdg_id, config.particles)))}
-
-    @property
-    def prepare_showers(self) -> int:
-        """As many as the fit takes."""
-        return self.config.showers
 
     def prepare(self, sample: Batch) -> None:
         """Fit all parameters.
