@@ -1,25 +1,31 @@
-"""How many cells are hit in each layer and how much energy they hold: drawn layer by layer, front to back.
+"""How many cells are hit in each layer and how much energy they hold: totals first, then halves of halves.
 
-The distribution of (hits, energy) of a layer is a pair of Gaussian mixtures in log(hits) and log(mean excess energy
-of a hit above threshold), given the incident and summaries of the layers before. One small network serves all
-layers, so that it learns from 25 times as many examples as a joint density of all layers would (a coupling spline
-flow on the same data overfits: see docs/lab.md). Training is teacher-forced maximum likelihood, all layers at once.
+The totals of the shower (`_totals`) are shared out between its front and its back half, those between their halves,
+and so on down to single layers. Each split draws the hits of the front part, a whole number, and then its part of the
+energy (`_shares`), given the incident, the totals, and what the neighbouring pieces hold that are drawn already. So
+hits and energies of the layers add up to the totals, and the response is right by itself. One small network serves
+all splits; a joint density of all layers overfits the same data, and layers drawn one after the other get their sum
+wrong (docs/lab.md, 1 to 3 and 33 to 36). Within a level, pieces with even numbers are split first, then those
+between them, so that a few steps do. Training is maximum likelihood, all splits at once.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.models._mixtures import NARROWEST, WIDEST, choose, log_density, running_sum
+from caloforge.models._shares import Shares, share_noise
+from caloforge.models._totals import HIT_OFFSET, TOTALS_NOISE, Totals
 
-HIT_OFFSET = 0.3  # keeps log(hits + offset) finite for empty layers without a far tail
-NOISE_PER_LAYER = 4
-GAMMA = 22
+NOISE_PER_SPLIT = 4
 REFERENCE_ENERGY = 10_000.0  # MeV, the middle of 1 to 100 GeV on a log scale
+SEEN = 2
+"""Pieces on either side that a split sees."""
+PLACES = 12
+"""Learnt numbers that tell the splits apart."""
 
 
 def encode_incident(incident: Tensor, particles: tuple[int, ...]) -> Tensor:
@@ -42,56 +48,85 @@ def mean_excess(hits: Tensor, energy: Tensor, threshold: float) -> Tensor:
     return (energy - hits * threshold).clamp(min=0) / hits.clamp(min=1)
 
 
+@dataclass(frozen=True)
+class Split:
+    """A piece of layers that is cut in two.
+
+    Attributes:
+        edges: First layers of what is seen: `SEEN` pieces before, the piece, `SEEN` pieces after, and the end of
+            the last one; pieces that are not there are empty.
+        middle: First layer of the back part.
+    """
+
+    edges: tuple[int, ...]
+    middle: int
+
+
+def plan_splits(n_layers: int) -> list[list[Split]]:
+    """Plan how layers are halved.
+
+    Args:
+        n_layers: Number of layers.
+
+    Returns:
+        The splits of each step; those of a step know nothing of each other.
+
+    >>> [[split.middle for split in step] for step in plan_splits(5)]
+    [[3], [2], [4], [1]]
+    """
+    edges = [0, n_layers]
+    steps = []
+    while len(edges) <= n_layers:
+        large = [k for k in range(len(edges) - 1) if edges[k + 1] - edges[k] > 1]
+        pieces = [(edges[k], edges[k + 1]) for k in large]
+        for parity in (0, 1):
+            chosen = [piece for k, piece in zip(large, pieces, strict=True) if k % 2 == parity]
+            if chosen:
+                steps.append([_split(edges, *piece) for piece in chosen])
+                edges = sorted({*edges, *(split.middle for split in steps[-1])})
+    return steps
+
+
+def _split(edges: list[int], first: int, end: int) -> Split:
+    before, after = [edge for edge in edges if edge < first], [edge for edge in edges if edge > end]
+    front = [edges[0]] * SEEN + before
+    back = after + [edges[-1]] * SEEN
+    return Split((*front[-SEEN:], first, end, *back[:SEEN]), first + (end - first + 1) // 2)
+
+
 class LayerModel(nn.Module):
-    """Autoregressive mixture model of hits and energy per layer.
+    """Model of hits and energy per layer.
 
     Args:
         n_layers: Number of layers.
         context: Size of the encoded incident.
-        max_hits: Number of cells of a layer: no layer can have more hits.
         threshold: Of the detector, in MeV.
-        hidden: Width of the network.
-        mixtures: Number of Gaussians.
+        hidden: Width of the networks.
+        mixtures: Components of the mixtures of a split.
     """
 
     mean: Tensor
     spread: Tensor
-    response: Tensor
-    trend: Tensor
-    running: Tensor
 
     def __init__(
-        self,
-        n_layers: int,
-        context: int,
-        max_hits: int,
-        threshold: float,
-        hidden: int = 96,
-        mixtures: int = 5,
+        self, n_layers: int, context: int, threshold: float, hidden: int = 96, mixtures: int = 6
     ) -> None:
         super().__init__()
-        self.n_layers, self.max_hits, self.threshold, self.mixtures = n_layers, max_hits, threshold, mixtures
-        self.n_basis = 4 * (context - 1)
-        self.place = nn.Parameter(0.1 * torch.randn(n_layers, 12))
-        self.from_context = nn.Linear(context + 12, hidden)
-        self.from_history = nn.Linear(15, hidden, bias=False)
-        self.trunk = nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
-        self.hits_head = nn.Linear(hidden, 3 * mixtures)
-        self.energy_from_hits = nn.Linear(hidden + 2, hidden)
-        self.energy_from_history = nn.Linear(15, hidden, bias=False)
-        self.energy_from_context = nn.Linear(context + 12, hidden, bias=False)
-        self.energy_head = nn.Linear(hidden, 3 * mixtures)
-        for head in (self.hits_head, self.energy_head):
-            nn.init.normal_(head.weight, std=0.05)
-            nn.init.zeros_(head.bias)
-            with torch.no_grad():
-                head.bias[mixtures : 2 * mixtures] = torch.linspace(-1, 1, mixtures)
-        # scales of log hits, log excess, log energy, then of the visible energy per incident energy
-        self.register_buffer("mean", torch.zeros(3))
-        self.register_buffer("spread", torch.ones(3))
-        self.register_buffer("response", torch.ones(()))
-        self.register_buffer("running", running_sum(mixtures), persistent=False)
-        self.register_buffer("trend", torch.zeros(2, self.n_basis, n_layers))
+        self.n_layers, self.threshold = n_layers, threshold
+        self.steps = plan_splits(n_layers)
+        self.n_splits = sum(map(len, self.steps))
+        self.totals = Totals(context, threshold)
+        n_told = context + 2 + PLACES + 2 * (2 * SEEN + 1) + 3
+        self.place = nn.Parameter(0.3 * torch.randn(self.n_splits, PLACES))
+        self.shares = Shares(2, n_told, threshold, hidden, mixtures)
+        # scales of log hits and log energy above threshold of a piece
+        self.register_buffer("mean", torch.zeros(2))
+        self.register_buffer("spread", torch.ones(2))
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that the layers of a shower take."""
+        return TOTALS_NOISE + NOISE_PER_SPLIT * self.n_splits
 
     def fit_scales(self, context: Tensor, incident_energy: Tensor, hits: Tensor, energy: Tensor) -> None:
         """Fit the normalisations to training showers.
@@ -102,41 +137,44 @@ class LayerModel(nn.Module):
             hits: (n_showers, n_layers) cells above threshold.
             energy: (n_showers, n_layers) in MeV.
         """
+        self.totals.fit_scales(context, incident_energy, hits.sum(1), energy.sum(1))
         full = hits > 0
-        quantities = self._logs(hits, energy)
-        for i, values in enumerate(quantities):
-            chosen = values[full]
-            self.mean[i] = chosen.mean()
-            self.spread[i] = chosen.std().clamp(min=0.1)
-        self.response.copy_((energy.sum(1) / incident_energy).mean())
-        basis = self._basis(context)
-        ridge = 1e-3 * torch.eye(self.n_basis)
-        for layer in range(self.n_layers):
-            weight = full[:, layer : layer + 1].to(basis.dtype)
-            for i, rows in enumerate((basis, basis * weight)):
-                self.trend[i, :, layer] = torch.linalg.solve(
-                    rows.T @ basis + ridge, rows.T @ quantities[i][:, layer]
-                )
+        spare = (energy - self.threshold * hits).clamp(min=0)
+        for k, logs in enumerate(((hits + HIT_OFFSET).log(), (spare + self.threshold).log())):
+            self.mean[k] = logs[full].mean()
+            self.spread[k] = logs[full].std().clamp(min=0.1)
 
     def loss(
         self, context: Tensor, incident_energy: Tensor, hits: Tensor, energy: Tensor, random: torch.Generator
     ) -> Tensor:
-        """Negative log-likelihood per shower (hits dequantised), shape (n_showers,); arguments as in `fit_scales`."""
-        history = self._history(incident_energy, hits, energy)
-        fixed = torch.cat(
-            [context[:, None].expand(-1, self.n_layers, -1), self.place.expand(hits.shape[0], -1, -1)], -1
+        """Negative log-likelihood per shower (total hits dequantised), shape (n_showers,).
+
+        Arguments as in `fit_scales`; `random` is the source of the noise that makes total hits continuous.
+        """
+        sum_hits, sum_energy = hits.sum(1), energy.sum(1)
+        uniform = torch.rand(sum_hits.shape, generator=random, device=hits.device)
+        encoded = self.totals.encode(context, incident_energy, sum_hits + uniform, sum_energy)
+        spare = (energy - self.threshold * hits).clamp(min=0)
+        running = [functional.pad(values, (1, 0)).cumsum(1) for values in (hits, spare)]
+        splits = [split for step in self.steps for split in step]
+        pieces = [self._pieces(values, splits, lambda edge: edge) for values in running]
+        told = self._told(context, encoded, self.place, *pieces)
+        starts, middles, ends = (
+            torch.tensor([edge(split) for split in splits], device=hits.device)
+            for edge in (
+                lambda split: split.edges[SEEN],
+                lambda split: split.middle,
+                lambda split: split.edges[SEEN + 1],
+            )
         )
-        trend = self._basis(context) @ self.trend
-        uniform = torch.rand(hits.shape, generator=random, device=hits.device)
-        log_hits = (hits + uniform + HIT_OFFSET).log()
-        log_excess = self._logs(hits, energy)[1]
-        state = self.trunk(self.from_context(fixed) + self.from_history(history))
-        of_hits = self._log_density(self.hits_head(state), log_hits - trend[0])
-        mixture = self._energy_mixture(
-            self.energy_from_context(fixed) + self.energy_from_history(history), state, hits[..., None]
-        )
-        of_energy = self._log_density(mixture, log_excess - trend[1])
-        return -(of_hits + of_energy * (hits > 0)).sum(1)
+        parts = [
+            torch.stack(
+                [values[:, middles] - values[:, starts], values[:, ends] - values[:, middles]], 2
+            ).flatten(0, 1)
+            for values in running
+        ]
+        of_splits = self.shares.loss(told.flatten(0, 1), parts[0], parts[1] + self.threshold * parts[0])
+        return self.totals.loss(context, encoded) + of_splits.unflatten(0, (-1, self.n_splits)).sum(1)
 
     def sample(self, context: Tensor, incident_energy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the hits and energies of all layers.
@@ -144,134 +182,59 @@ class LayerModel(nn.Module):
         Args:
             context: (n_showers, n_context) encoded incidents.
             incident_energy: (n_showers,) in MeV.
-            noise: (n_showers, 4 * n_layers), standard normal.
+            noise: (n_showers, noise_size), standard normal.
 
         Returns:
             Hits and energies in MeV, both (n_showers, n_layers).
         """
-        noise = noise.unflatten(1, (self.n_layers, NOISE_PER_LAYER))
-        uniform = (0.5 * (1 + torch.erf(noise[..., 0::2] / math.sqrt(2)))).flatten(1).split(1, 1)
-        normal = noise[..., 1::2].flatten(1).split(1, 1)
-        fixed = torch.cat(
-            [context[:, None].expand(-1, self.n_layers, -1), self.place.expand(noise.shape[0], -1, -1)], -1
-        )
-        matrix, constant = self._on_plain_logs()
-        hidden = self.from_history.out_features
-        from_context, energy_from_context = (
-            (known(fixed) + shift).flatten(1).split(hidden, 1)
-            for known, shift in (
-                (self.from_context, constant[:hidden]),
-                (self.energy_from_context, constant[hidden:]),
+        for_totals, for_splits = noise.split([TOTALS_NOISE, NOISE_PER_SPLIT * self.n_splits], 1)
+        encoded, sum_hits, sum_energy = self.totals.sample(context, incident_energy, for_totals)
+        sum_spare = (sum_energy - self.threshold * sum_hits).clamp(min=0)
+        random = share_noise(for_splits.unflatten(1, (self.n_splits, NOISE_PER_SPLIT)))
+        nothing = torch.zeros_like(sum_hits)
+        running = [torch.cat([nothing, values], 1) for values in (sum_hits, sum_spare)]
+        column = {0: 0, self.n_layers: 1}
+        done = 0
+        for step in self.steps:
+            rows = slice(done, done + len(step))
+            pieces = [self._pieces(values, step, lambda edge: column[edge]) for values in running]
+            told = self._told(context, encoded, self.place[rows], *pieces).flatten(0, 1)
+            of_piece = [values[..., SEEN].reshape(-1, 1) for values in pieces]
+            own = tuple(values[:, rows].flatten(0, 1) for values in random)
+            shared = self.shares.sample(told, *of_piece, None, own)
+            starts = torch.tensor([column[split.edges[SEEN]] for split in step])
+            running = [
+                torch.cat([values, values[:, starts] + part[:, 0].unflatten(0, (-1, len(step)))], 1)
+                for values, part in zip(running, shared, strict=True)
+            ]
+            for split in step:
+                column[split.middle] = len(column)
+            done += len(step)
+        order = torch.tensor([column[edge] for edge in range(self.n_layers + 1)])
+        hits, spare = (values[:, order[1:]] - values[:, order[:-1]] for values in running)
+        return hits, hits * self.threshold + spare.clamp(min=0) * hits.clamp(max=1)
+
+    def _pieces(self, running: Tensor, splits: list[Split], column) -> Tensor:  # type: ignore[no-untyped-def]
+        """What the pieces that splits see hold, (n_showers, n_splits, 2 * SEEN + 1), from running sums at edges."""
+        first, last = (
+            torch.tensor(
+                [[column(edge) for edge in split.edges[k : len(split.edges) - 1 + k]] for split in splits]
             )
+            for k in (0, 1)
         )
-        hits_trend, excess_trend = (
-            (self._basis(context) @ part).split(1, 1) for part in self.trend.unbind(0)
-        )
-        response = 1 / (incident_energy[:, None] * self.response)
-        total_hits = total_energy = moment = largest = torch.zeros_like(response)
-        recent = [self.mean.expand(noise.shape[0], -1)] * 3
-        offsets = torch.tensor([self.threshold, HIT_OFFSET, 1e-3, self.threshold])
-        of_layer = torch.tensor([1e-4, self.threshold])
-        lowest = self.mean - 4 * self.spread
-        ceiling = math.log(self.max_hits + HIT_OFFSET + 0.5)
-        all_hits, all_energies = [], []
-        for layer in range(self.n_layers):
-            part = total_energy * response
-            logs = (torch.cat([total_energy, total_hits, part, largest], 1) + offsets).log()
-            history = torch.cat([*recent, logs, part, moment / (total_energy + 1e-3)], 1) @ matrix
-            state = self.trunk(from_context[layer] + history[:, :hidden])
-            log_hits = self._draw(self.hits_head(state), uniform[2 * layer], normal[2 * layer])
-            log_hits = log_hits + hits_trend[layer]
-            hits = (log_hits.clamp(-5.0, ceiling).exp() - HIT_OFFSET).floor().clamp(min=0)
-            mixture = self._energy_mixture(energy_from_context[layer] + history[:, hidden:], state, hits)
-            log_excess = self._draw(mixture, uniform[2 * layer + 1], normal[2 * layer + 1])
-            log_excess = log_excess + excess_trend[layer]
-            excess = log_excess.clamp(-10.0, 6.0).exp() * hits.clamp(max=1)
-            energy = hits * (self.threshold + excess)
-            logs = torch.cat([hits + HIT_OFFSET, torch.cat([excess, energy], 1) + of_layer], 1).log()
-            recent = [torch.maximum(logs, lowest), *recent[:2]]
-            total_hits, total_energy = total_hits + hits, total_energy + energy
-            moment, largest = moment + layer * energy, torch.maximum(largest, energy)
-            all_hits.append(hits)
-            all_energies.append(energy)
-        return torch.cat(all_hits, 1), torch.cat(all_energies, 1)
+        shape = first.shape
+        last, first = (running.index_select(1, edges.flatten().to(running.device)) for edges in (last, first))
+        return (last - first).clamp(min=0).unflatten(1, shape)
 
-    def _on_plain_logs(self) -> tuple[Tensor, Tensor]:
-        """Weights of both networks over histories of logarithms that are not normalised: fewer operations a layer.
-
-        Returns:
-            (15, 2 * hidden) for three times the logarithms of hits, excess and energy of a layer, those of energy,
-            hits, part and largest energy in `_summary`, the part, and moment / energy; and what to add, (2 * hidden,).
-        """
-        weight = torch.cat([self.from_history.weight, self.energy_from_history.weight]).T
-        recent = weight[:9] / self.spread.repeat(3)[:, None]
-        energy, hits, largest = (weight[k : k + 1] / self.spread[i] for k, i in ((9, 2), (10, 0), (14, 2)))
-        matrix = torch.cat(
-            [recent, energy, hits, weight[12:13], largest, weight[11:12], 2 / self.n_layers * weight[13:14]]
-        )
-        constant = -(self.mean.repeat(3) @ recent) - self.mean[2] * (energy + largest) - self.mean[0] * hits
-        return matrix, constant[0]
-
-    def _logs(self, hits: Tensor, energy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        excess = mean_excess(hits, energy, self.threshold)
-        return (hits + HIT_OFFSET).log(), (excess + 1e-4).log(), (energy + self.threshold).log()
-
-    def _normalised(self, hits: Tensor, energy: Tensor) -> Tensor:
-        logs = torch.cat(self._logs(hits, energy), -1)  # hits and energy: (..., 1)
-        return ((logs - self.mean) / self.spread).clamp(min=-4.0)
-
-    def _history(self, incident_energy: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
-        # the same numbers as in `sample`, for all layers at once: (n_showers, n_layers, 15)
-        def before(values: Tensor) -> Tensor:
-            return functional.pad(values, (1, 0))[:, : self.n_layers, None]
-
-        logs = self._normalised(hits[..., None], energy[..., None])
-        recent = [functional.pad(logs, (0, 0, k, 0))[:, : self.n_layers] for k in (1, 2, 3)]
-        depth = torch.arange(self.n_layers, dtype=energy.dtype, device=energy.device)
-        summary = self._summary(
-            incident_energy[:, None, None],
-            before(hits.cumsum(1)),
-            before(energy.cumsum(1)),
-            before((depth * energy).cumsum(1)),
-            before(energy.cummax(1).values),
-        )
-        return torch.cat([*recent, summary], -1)
-
-    def _summary(
-        self, incident_energy: Tensor, hits: Tensor, energy: Tensor, moment: Tensor, largest: Tensor
-    ) -> Tensor:
-        part = energy / (incident_energy * self.response)
-        return torch.cat(
+    def _told(self, context: Tensor, encoded: Tensor, place: Tensor, hits: Tensor, spare: Tensor) -> Tensor:
+        """What the network of splits is told, (n_showers, n_splits, n_told)."""
+        logs = torch.cat(
             [
-                ((energy + self.threshold).log() - self.mean[2]) / self.spread[2],
                 ((hits + HIT_OFFSET).log() - self.mean[0]) / self.spread[0],
-                part,
-                (part + 1e-3).log(),
-                2 * moment / ((energy + 1e-3) * self.n_layers),
-                ((largest + self.threshold).log() - self.mean[2]) / self.spread[2],
+                ((spare + self.threshold).log() - self.mean[1]) / self.spread[1],
             ],
-            -1,
+            2,
         )
-
-    def _basis(self, context: Tensor) -> Tensor:
-        log_energy, kind = context[:, :1], (context[:, 1:] + 1) / 2
-        powers = torch.cat([torch.ones_like(log_energy), log_energy, log_energy**2, log_energy**3], 1)
-        return (kind[:, :, None] * powers[:, None, :]).flatten(1)
-
-    def _energy_mixture(self, known: Tensor, state: Tensor, hits: Tensor) -> Tensor:
-        log_hits = ((hits + HIT_OFFSET).log() - self.mean[0]) / self.spread[0]
-        told = torch.cat([state, log_hits, (hits + 0.5).rsqrt()], -1)  # hits: (..., 1)
-        hidden = functional.silu(known + self.energy_from_hits(told))
-        mixture: Tensor = self.energy_head(hidden)
-        return mixture
-
-    def _log_density(self, mixture: Tensor, value: Tensor) -> Tensor:
-        weight, mean, log_sigma = mixture.split(self.mixtures, dim=-1)
-        return log_density(weight, mean, log_sigma, value)
-
-    def _draw(self, mixture: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
-        weight, mean, log_sigma = mixture.split(self.mixtures, dim=-1)
-        chosen = choose(weight, uniform, self.running)
-        drawn = mean + log_sigma.clamp(NARROWEST, WIDEST).exp() * normal
-        chosen_one: Tensor = (drawn * chosen).sum(-1, keepdim=True)
-        return chosen_one
+        few = (hits[..., SEEN - 1 : SEEN + 2] + 0.5).rsqrt()
+        steady = torch.cat([context, encoded], 1)[:, None].expand(-1, place.shape[0], -1)
+        return torch.cat([steady, place.expand(steady.shape[0], -1, -1), logs, few], 2)

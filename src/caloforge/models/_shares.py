@@ -96,7 +96,12 @@ class Shares(nn.Module):
         return -(of_hits + of_energy)
 
     def sample(
-        self, told: Tensor, hits: Tensor, spare: Tensor, most: tuple[int, ...], random: tuple[Tensor, ...]
+        self,
+        told: Tensor,
+        hits: Tensor,
+        spare: Tensor,
+        most: tuple[int, ...] | None,
+        random: tuple[Tensor, ...],
     ) -> tuple[Tensor, Tensor]:
         """Draw the hits and energies of the groups.
 
@@ -104,7 +109,7 @@ class Shares(nn.Module):
             told: (n, told).
             hits: (n, 1) of the layer.
             spare: (n, 1) energy of the layer in MeV above hits * threshold.
-            most: Hits that each group can have.
+            most: Hits that each group can have, if that is limited.
             random: See `share_noise`.
 
         Returns:
@@ -118,8 +123,10 @@ class Shares(nn.Module):
         rest, parts = hits, []
         for k in range(self.n_parts):
             room = rest + 1
-            part = (room * share[k] + room.sqrt() * shift[k]).floor().clamp(0.0, float(most[k]))
-            part = torch.maximum(part, rest - float(sum(most[k + 1 :])))  # no more than the others can take
+            part = (room * share[k] + room.sqrt() * shift[k]).floor().clamp(min=0.0)
+            if most is not None:
+                part = part.clamp(max=float(most[k]))
+                part = torch.maximum(part, rest - float(sum(most[k + 1 :])))  # what the others cannot take
             parts.append(torch.minimum(part, rest))
             rest = rest - parts[k]
         shared = torch.cat([*parts, rest], 1)

@@ -19,7 +19,7 @@ from caloforge.detectors import Detector
 from caloforge.models._base import Approach, ApproachConfig, Batch, Generator, Step
 from caloforge.models._causal_cells import CausalCells
 from caloforge.models._fields import Count, Part, Particles, Rate, Window
-from caloforge.models._layers import NOISE_PER_LAYER, LayerModel, encode_incident
+from caloforge.models._layers import LayerModel, encode_incident
 from caloforge.showers import pdg_id
 
 
@@ -72,7 +72,7 @@ class Causal3DGenerator(Generator):
         n_layers, n_rows, n_columns = detector.shape
         self.particles = tuple(map(pdg_id, config.particles))
         context = 1 + len(self.particles)
-        self.layers = LayerModel(n_layers, context, n_rows * n_columns, detector.threshold)
+        self.layers = LayerModel(n_layers, context, detector.threshold)
         self.cells = CausalCells(
             detector,
             context,
@@ -86,7 +86,7 @@ class Causal3DGenerator(Generator):
             most_in_pass=config.most_in_pass,
             clumping=config.clumping,
         )
-        self.noise_sizes = [NOISE_PER_LAYER * n_layers, self.cells.noise_size]
+        self.noise_sizes = [self.layers.noise_size, self.cells.noise_size]
         self.noise_size = sum(self.noise_sizes)
 
     def forward(self, incident: Tensor, noise: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from caloforge.errors import InputError
 from caloforge.models._base import Approach, ApproachConfig, Batch, Generator, Step
 from caloforge.models._energy_score import CELL_SCALE, centred, compress, energy_score, layer_shapes
 from caloforge.models._fields import Count, Part, Particles, Rate, Weight, Window
-from caloforge.models._layers import NOISE_PER_LAYER, LayerModel, encode_incident, mean_excess
+from caloforge.models._layers import LayerModel, encode_incident, mean_excess
 from caloforge.models._sublattices import split_layer
 from caloforge.showers import pdg_id
 
@@ -100,7 +100,7 @@ class Gan3DGenerator(Generator):
         self.shape, self.threshold, self.config = detector.shape, detector.threshold, config
         self.particles = tuple(map(pdg_id, config.particles))
         context = 1 + len(self.particles)
-        self.layers = LayerModel(n_layers, context, n_rows * n_columns, detector.threshold)
+        self.layers = LayerModel(n_layers, context, detector.threshold)
         self.latents = config.latents
         lattice = split_layer(n_rows, n_columns, config.window)
         self.side = lattice.window
@@ -119,7 +119,7 @@ class Gan3DGenerator(Generator):
         )
         self.register_buffer("place_of_cell", torch.from_numpy(np.argsort(order)), persistent=False)
         for_cells = (self.n_single + n_pairs) * n_layers
-        self.noise_sizes = [NOISE_PER_LAYER * n_layers, config.latents * n_layers, for_cells]
+        self.noise_sizes = [self.layers.noise_size, config.latents * n_layers, for_cells]
         self.noise_size = sum(self.noise_sizes)
 
         hidden, maps = config.hidden, config.maps
