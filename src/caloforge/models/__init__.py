@@ -14,6 +14,7 @@ APPROACHES = {
     "gan3d-2018": "caloforge.models.gan3d_2018:Gan3D2018",
     "gan3d": "caloforge.models.gan3d:Gan3D",
     "causal3d": "caloforge.models.causal3d:Causal3D",
+    "nested3d": "caloforge.models.nested3d:Nested3D",
     "library": "caloforge.models.library:Library",
     "parametrised": "caloforge.models.parametrised:Parametrised",
 }

@@ -16,15 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from caloforge.models._causal_networks import AXIS_MEMORY, MEMORY, SCALE, CausalNetworks, compress, describe
+from caloforge.models._causal_networks import AXIS_MEMORY, MEMORY, SCALE, CausalNetworks, compress
 from caloforge.models._given_totals import log_density_of_parts, log_probability_of_hits
-from caloforge.models._mixtures import LARGEST, NARROWEST, WIDEST, log_density
+from caloforge.models._hit_energies import ANCHOR, choose_normal, draw_excess, log_excess, unstepped
+from caloforge.models._mixtures import log_density
+from caloforge.models._over_layers import describe
 from caloforge.models._shares import share_noise
-
-SOFT = 0.005
-"""MeV: the energy of a hit is threshold - SOFT + exp(y), so that y has no far tail at the threshold."""
-ANCHOR = 0.03
-"""Weight of the likelihood of cells on their own: it fixes the cut and the common factor, which totals leave open."""
 
 
 class CausalCells(CausalNetworks):
@@ -206,12 +203,6 @@ class CausalCells(CausalNetworks):
             axis = AXIS_MEMORY * axis + levers[:, layer]
         return torch.stack(maps, 1), torch.stack(numbers, 1)
 
-    def _unstepped(self, normals: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and log sigmas, (..., mixtures): the last number is the first's, the others are steps to the next."""
-        steps = torch.cat([normals[..., -1:], normals[..., :-1]], -1)
-        mean, log_sigma = (steps @ self.running).unbind(-2)
-        return mean, log_sigma
-
     def _likelihood(
         self,
         logit: Tensor,
@@ -225,8 +216,8 @@ class CausalCells(CausalNetworks):
             logit, hit.to(logit.dtype), reduction="sum"
         )
         of_hits = log_probability_of_hits(logit, hit, random).sum() - ANCHOR * on_their_own
-        mean, log_sigma = self._unstepped(normals)
-        value = (truth[hit] - self.threshold + SOFT).clamp(min=0.5 * SOFT).log()
+        mean, log_sigma = unstepped(normals, self.running)
+        value = log_excess(truth[hit], self.threshold)
         group = hit.nonzero()[:, 0]
         of_energy = log_density_of_parts((weight, mean, log_sigma), value, group, len(hit), random).sum()
         return of_hits, of_energy + ANCHOR * log_density(weight, mean, log_sigma, value).sum()
@@ -246,8 +237,8 @@ class CausalCells(CausalNetworks):
         if most == size:  # all cells can be hit: a cut below the last
             ranked = functional.pad(ranked, (0, 1), value=-1000.0)
         cut = ranked.gather(1, hits.clamp(max=ranked.shape[1] - 1).long())
-        mean, log_sigma = self._choose(normals, weight, tail, cut - logit)
-        return self._scaled((score > cut).to(logit.dtype), self._excess(mean, log_sigma, normal), spare)
+        mean, log_sigma = choose_normal(normals, weight, tail, cut - logit, self.signed)
+        return self._scaled((score > cut).to(logit.dtype), draw_excess(mean, log_sigma, normal), spare)
 
     def _draw_around(
         self,
@@ -275,24 +266,9 @@ class CausalCells(CausalNetworks):
         which = pair + flipped.long() * (self.n_around - 1 - 2 * pair)
         cells = self.around.index_select(0, which.flatten()).reshape(which.shape)
         weight = self.weights_around(told, logit, near.gather(1, which))
-        mean, log_sigma = self._choose(self.normals_around[None, None], weight, tail, cut - logit)
-        excess = self._excess(mean, log_sigma, normal)
+        mean, log_sigma = choose_normal(self.normals_around, weight, tail, cut - logit, self.signed)
+        excess = draw_excess(mean, log_sigma, normal)
         return cells, self._scaled((ranked > cut).to(logit.dtype), excess, share[1])
-
-    def _choose(self, normals: Tensor, weight: Tensor, tail: Tensor, lack: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log sigma of a normal each, by the part of the noise that did not decide about the hit.
-
-        Given that logit + logistic > cut, -tail * (1 + exp(cut - logit)) is uniform.
-        """
-        chance = (tail * (1 + lack.exp())).clamp(min=-0.999999)
-        reached = weight.clamp(-LARGEST, LARGEST).exp() @ self.signed
-        above = (chance[..., None] * reached[..., -1:] > reached).to(weight.dtype)
-        mean, log_sigma = (normals * above[:, :, None]).sum(-1).unbind(-1)
-        return mean, log_sigma.clamp(NARROWEST, WIDEST)
-
-    def _excess(self, mean: Tensor, log_sigma: Tensor, normal: Tensor) -> Tensor:
-        value = mean + log_sigma.exp() * normal
-        return (value.clamp(max=7.0).exp() - SOFT).clamp(min=1e-4)
 
     def _scaled(self, hit: Tensor, excess: Tensor, spare: Tensor) -> Tensor:
         """Stretch what the hits of a pass have above threshold to the spare energy of the pass; 0 is no hit."""

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.detectors import Detector
-from caloforge.models._layers import mean_excess
+from caloforge.models._hit_energies import signed_sum
 from caloforge.models._mixtures import running_sum
+from caloforge.models._over_layers import OverLayers
+from caloforge.models._places import place_features
 from caloforge.models._shares import Shares
 from caloforge.models._sublattices import REACH, split_layer
 
@@ -89,11 +91,7 @@ class CausalNetworks(nn.Module):
         self.most_in_pass = most_in_pass
         self._register_constants(detector, clumping)
 
-        self.depth_place = nn.Parameter(0.1 * torch.randn(8, self.n_layers))
-        self.along = nn.ModuleList(
-            nn.Conv1d(size, hidden, 5, padding=2) for size in (8 + 3 + context, hidden, hidden)
-        )
-        self.to_features = nn.Linear(hidden, features)
+        self.over_layers = OverLayers(self.n_layers, context, detector.threshold, hidden, features)
         n_groups, n_places = len(self.sizes) + 1, self.places.shape[1]
         n_about = 3 + SEEN_LAYERS * MOMENTS + features
         self.shares = Shares(n_groups, n_about + 2 * n_groups, detector.threshold)
@@ -121,35 +119,12 @@ class CausalNetworks(nn.Module):
                 steps[-1] = -3.0
 
     def _register_constants(self, detector: Detector, clumping: float) -> None:
-        y, x = torch.meshgrid(
-            torch.tensor(detector.y / detector.readout.size[0]),
-            torch.tensor(detector.x / detector.readout.size[1]),
-            indexing="ij",
-        )
-        y, x = y.flatten().float(), x.flatten().float()
+        x, y, known = place_features(detector)
         r = (x.square() + y.square()).sqrt()
-        known = [
-            torch.ones_like(r),
-            (r + 0.3).log(),
-            r / 10,
-            r.square() / 100,
-            torch.exp(-r),
-            torch.exp(-r / 3),
-            torch.exp(-4 * r.square()),
-            (x.abs() + y.abs()) / 10,
-            torch.maximum(x.abs(), y.abs()) / 10,
-            x / 5,
-            y / 5,
-            x * y / 25,
-            (x.square() - y.square()) / 25,
-            *(along * torch.exp(-r / reach) for along in (x, y) for reach in (1.0, 3.0)),
-        ]
         window = torch.zeros_like(r).index_fill(0, torch.tensor(self.lattice.inside), 1.0)
         core, one = window * torch.exp(-r / CORE), torch.ones_like(r)
-        last = torch.zeros(self.mixtures)
-        last[-1] = 1.0
         constants = {
-            "places": torch.stack(known, 1),
+            "places": known,
             "lever": torch.stack([x, y, 3 * x * core, 3 * y * core, one, one, core, core], 1),
             "smoothing": torch.tensor(self.lattice.smoothing(clumping, self.n_pairs), dtype=torch.float32),
             "inside": torch.tensor(self.lattice.inside),
@@ -159,8 +134,7 @@ class CausalNetworks(nn.Module):
             "rows": _three_diagonals(self.lattice.n_rows) / 3,
             "columns": _three_diagonals(self.lattice.n_columns) / 3,
             "running": running_sum(self.mixtures),
-            # running sums, the last with a minus sign: no part of the sum lies beyond it
-            "signed": running_sum(self.mixtures) @ (torch.eye(self.mixtures) - 2 * torch.diag(last)),
+            "signed": signed_sum(running_sum(self.mixtures)),
             "offsets": torch.tensor([0.3, 0.01]).repeat_interleave(len(self.sizes) + 1),
             "scales": torch.tensor([1 / 2, 1 / 3]).repeat_interleave(len(self.sizes) + 1),
         }
@@ -172,34 +146,6 @@ class CausalNetworks(nn.Module):
             if number:
                 offsets = torch.tensor(self.lattice.offsets(number))
                 self.register_buffer(f"offsets{number}", offsets, persistent=False)
-
-    def over_layers(self, context: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
-        """What the cells get to know about every layer from the hits and energies of all.
-
-        Args:
-            context: (n_showers, n_context) encoded incidents.
-            hits: (n_showers, n_layers).
-            energy: (n_showers, n_layers) in MeV.
-
-        Returns:
-            (n_showers, n_layers, features).
-        """
-        excess = mean_excess(hits, energy, self.threshold)
-        known = torch.stack(
-            [
-                (hits + 1).log() / 2 - 1,
-                (excess * hits + 0.01).log() / 3,
-                (hits > 0) * (excess + 1e-4).log() / 2,
-            ],
-            1,
-        )
-        steady = context[:, :, None].expand(-1, -1, self.n_layers)
-        stacked = torch.cat([known, steady, self.depth_place.expand(hits.shape[0], -1, -1)], 1)
-        stacked = functional.silu(self.along[0](stacked))
-        for convolution in list(self.along)[1:]:
-            stacked = stacked + functional.silu(convolution(stacked))
-        features: Tensor = self.to_features(stacked.transpose(1, 2))
-        return features
 
     def matrices(self) -> list[Tensor]:
         """Spread the weights of each pass out over its cells.
@@ -249,7 +195,7 @@ class CausalNetworks(nn.Module):
 
         Returns:
             Logits of a hit (n, n_cells), logarithms of the weights of normals (n, n_cells, mixtures), and the
-            normals (n, n_cells, 2, mixtures), see `_unstepped`.
+            normals (n, n_cells, 2, mixtures), see `unstepped`.
         """
         shape = base.shape[:2]
         hidden = functional.relu(base + (told @ matrix).reshape(base.shape)).flatten(0, 1)
@@ -340,12 +286,6 @@ class CausalNetworks(nn.Module):
 def compress(energies: Tensor) -> Tensor:
     """Bring cell energies in MeV to the scale on which the networks see them, of the same shape."""
     return (energies / SCALE).log1p()
-
-
-def describe(hits: Tensor, energy: Tensor) -> Tensor:
-    """Encode hits and energies in MeV, both (...), as network input (..., 3)."""
-    logs = torch.stack([hits + 0.3, energy + 0.01], -1).log()
-    return logs @ torch.tensor([[1 / 2, 0, -1 / 2], [0, 1 / 3, 1 / 2]], dtype=logs.dtype, device=logs.device)
 
 
 def _three_diagonals(n: int) -> Tensor:

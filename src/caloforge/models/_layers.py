@@ -118,7 +118,7 @@ class LayerModel(nn.Module):
         self.totals = Totals(context, threshold)
         n_told = context + 2 + PLACES + 2 * (2 * SEEN + 1) + 3
         self.place = nn.Parameter(0.3 * torch.randn(self.n_splits, PLACES))
-        self.shares = Shares(2, n_told, threshold, hidden, mixtures)
+        self.shares = Shares(2, n_told, threshold, hidden, mixtures, with_single=True)
         # scales of log hits and log energy above threshold of a piece
         self.register_buffer("mean", torch.zeros(2))
         self.register_buffer("spread", torch.ones(2))
@@ -143,6 +143,9 @@ class LayerModel(nn.Module):
         for k, logs in enumerate(((hits + HIT_OFFSET).log(), (spare + self.threshold).log())):
             self.mean[k] = logs[full].mean()
             self.spread[k] = logs[full].std().clamp(min=0.1)
+        alone = spare[hits == 1]
+        if len(alone):
+            self.shares.single.copy_(alone.median().clamp(min=0.1 * self.threshold))
 
     def loss(
         self, context: Tensor, incident_energy: Tensor, hits: Tensor, energy: Tensor, random: torch.Generator

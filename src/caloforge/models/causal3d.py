@@ -69,7 +69,7 @@ class Causal3DGenerator(Generator):
 
     def __init__(self, detector: Detector, config: Causal3DConfig) -> None:
         super().__init__()
-        n_layers, n_rows, n_columns = detector.shape
+        n_layers, _n_rows, _n_columns = detector.shape
         self.particles = tuple(map(pdg_id, config.particles))
         context = 1 + len(self.particles)
         self.layers = LayerModel(n_layers, context, detector.threshold)

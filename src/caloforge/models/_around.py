@@ -1,0 +1,213 @@
+"""The hits around the window of a layer: few, in many cells, so that they are drawn hit by hit, not cell by cell.
+
+Each hit is placed by a mixture of fixed transverse shapes whose weights depend on the layer, or, since a particle
+that crosses a layer at an angle leaves energy in two cells, beside another hit. Two hits in one cell: one of them goes
+elsewhere. The likelihood is the product over hits of the probability of each given the others (the pseudo-likelihood of
+Besag, J. R. Stat. Soc. B 36 (1974) 192).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from caloforge.models._given_totals import log_density_of_parts
+from caloforge.models._hit_energies import (
+    ANCHOR,
+    choose_normal_by,
+    draw_excess,
+    first_normals,
+    log_excess,
+    signed_sum,
+    unstepped,
+)
+from caloforge.models._mixtures import log_density, running_sum
+from caloforge.models._sublattices import Sublattices
+
+NOISE_PER_HIT = 4
+BLOCK = 24
+"""Cells are looked for among the blocks of so many first."""
+STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
+"""From a hit to the cells beside it: rows, columns."""
+
+
+class Around(nn.Module):
+    """The model of hits around the window.
+
+    Args:
+        lattice: How layers are split.
+        places: (n_cells, n_places) features of the places of the cells of a layer, the second one log(r + 0.3).
+        n_told: Numbers that it is told about a layer.
+        most: Hits around the window that a layer can have at most.
+        shapes: Number of transverse shapes.
+        mixtures: Normals in the energy of a hit.
+        threshold: Of the detector, in MeV.
+    """
+
+    cells: Tensor
+    beside: Tensor
+    lost: Tensor
+    places: Tensor
+    running: Tensor
+    signed: Tensor
+    sum_kernel: Tensor
+
+    def __init__(
+        self,
+        lattice: Sublattices,
+        places: Tensor,
+        n_told: int,
+        most: int,
+        shapes: int,
+        mixtures: int,
+        threshold: float,
+    ) -> None:
+        super().__init__()
+        self.n_cells, self.threshold, self.most = len(lattice.around), threshold, most
+        self.n_layer, self.n_shapes = lattice.n_rows * lattice.n_columns, shapes
+        self.n_blocks = -(-self.n_cells // BLOCK)
+        around = torch.tensor(lattice.around)
+        radius = places[around, 1].exp()
+        slopes = torch.linspace(math.log(0.15), math.log(1.0), shapes).exp()
+        self.shape_logits = nn.Parameter(-slopes[:, None] * radius)
+        self.mixing = nn.Linear(n_told, shapes)
+        self.beside_logits = nn.Parameter(torch.zeros(len(STEPS)))
+        self.part_beside = nn.Linear(n_told, 1)
+        self.weights = nn.Linear(n_told, mixtures)
+        self.weights_of_place = nn.Parameter(torch.zeros(places.shape[1], mixtures))
+        self.normals = nn.Parameter(first_normals(mixtures))
+        for layer in (self.mixing, self.part_beside, self.weights):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        nn.init.constant_(self.part_beside.bias, -1.5)
+
+        table = torch.full((self.n_layer,), -1)
+        table[around] = torch.arange(self.n_cells)
+        rows, columns = around // lattice.n_columns, around % lattice.n_columns
+        beside = []
+        for dy, dx in STEPS:
+            y, x = rows + dy, columns + dx
+            there = (y >= 0) & (y < lattice.n_rows) & (x >= 0) & (x < lattice.n_columns)
+            beside.append(torch.where(there, table[(y * lattice.n_columns + x) * there], -1))
+        self.register_buffer("cells", around, persistent=False)
+        self.register_buffer("beside", torch.stack(beside, 1), persistent=False)
+        self.register_buffer("places", places[around], persistent=False)
+        self.register_buffer("running", running_sum(mixtures), persistent=False)
+        self.register_buffer("signed", signed_sum(running_sum(mixtures)), persistent=False)
+        self.register_buffer("sum_kernel", running_sum(len(STEPS)), persistent=False)
+        self.register_buffer("sum_shapes", running_sum(shapes), persistent=False)
+        self.register_buffer("sum_cells", running_sum(BLOCK), persistent=False)
+        self.register_buffer("sum_blocks", running_sum(self.n_blocks), persistent=False)
+
+    def likelihood(
+        self, told: Tensor, energies: Tensor, random: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logarithm of the probability of places, and of the density of energies, of the hits of layers.
+
+        Args:
+            told: (n, n_told).
+            energies: (n, n_around) in MeV.
+            random: Source of the shifts of quadratures.
+
+        Returns:
+            Two scalars, sums over the layers.
+        """
+        hit = energies > 0
+        row, cell = hit.nonzero().unbind(1)
+        number = hit.sum(1).to(told.dtype)[row]
+        kernel = self.beside_logits.softmax(0)
+        shapes = self.mixing(told).softmax(1) @ self.shape_logits.softmax(1)
+        on_its_own = shapes[row, cell]
+        # a hit may stand beside another one, or have been sent to a cell that is not around the window
+        opposite = torch.tensor([1, 0, 3, 2, 7, 6, 5, 4], device=cell.device)
+        origin = self.beside[:, opposite][cell]
+        near = (hit[row[:, None], origin.clamp(min=0)] & (origin >= 0)).to(told.dtype) @ kernel
+        lost = (self.beside < 0).to(told.dtype) @ kernel
+        others_lost = (hit.to(told.dtype) @ lost)[row] - lost[cell]
+        part = torch.sigmoid(self.part_beside(told))[row, 0] * (number > 1)
+        others = (near + others_lost * on_its_own) / (number - 1).clamp(min=1)
+        of_places = ((1 - part) * on_its_own + part * others + 1e-12).log().sum()
+
+        weight = self.weights(told)[row] + (self.places @ self.weights_of_place)[cell]
+        mean, log_sigma = (values.expand(len(row), -1) for values in unstepped(self.normals, self.running))
+        value = log_excess(energies[hit], self.threshold)
+        together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), random).sum()
+        return of_places, together + ANCHOR * log_density(weight, mean, log_sigma, value).sum()
+
+    def sample(
+        self, told: Tensor, hits: Tensor, spare: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw the hits of layers.
+
+        Args:
+            told: (n, n_told).
+            hits: (n, 1), at most `most`.
+            spare: (n, 1) energy in MeV above hits * threshold.
+            noise: (n, most * NOISE_PER_HIT), standard normal.
+
+        Returns:
+            Row and cell of the layer of each hit, whole numbers, and its energy in MeV, all (n_hits,): 0 for a hit that
+            found no place; and how many such each layer has, (n, 1).
+        """
+        n = told.shape[0]
+        slots = torch.arange(self.most)
+        place_of = (slots < hits).flatten().nonzero()[:, 0]
+        own = noise.reshape(-1, NOISE_PER_HIT).index_select(0, place_of)
+        row = place_of // self.most
+        uniform = (0.5 + 0.5 * torch.erf(own[:, :3] / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
+        cell = self._places(self.mixing(told).softmax(1).index_select(0, row), uniform[:, :1])
+        # every second hit may stand beside the one before it
+        part = torch.sigmoid(self.part_beside(told)).index_select(0, row)[:, 0]
+        second = (place_of - row * self.most) % 2
+        attached = (uniform[:, 1] < part) & (second > 0)
+        left = torch.where(uniform[:, 1] < part, uniform[:, 1] / part, (uniform[:, 1] - part) / (1 - part))
+        step = (left[:, None] > (self.beside_logits.softmax(0) @ self.sum_kernel)[:-1]).long().sum(1)
+        beside = self.beside.flatten()
+        before = cell.index_select(0, (torch.arange(place_of.shape[0]) - 1).clamp(min=0))
+        next_to_other = beside.index_select(0, before * len(STEPS) + step)
+        attached = attached & (next_to_other >= 0)
+        first = torch.where(attached, next_to_other, cell)
+        elsewhere = torch.where(attached, cell, beside.index_select(0, cell * len(STEPS) + step))
+
+        number = torch.arange(1, place_of.shape[0] + 1).to(told.dtype)
+        base = row * self.n_cells
+        taken = torch.zeros(n * self.n_cells).scatter_reduce(0, base + first, number, "amax")
+        stays = taken.index_select(0, base + first) == number
+        other = base + elsewhere.clamp(min=0)
+        may_go = ~stays & (elsewhere >= 0) & (taken.index_select(0, other) == 0)
+        number = number * may_go.to(told.dtype)
+        went = torch.zeros(n * self.n_cells).scatter_reduce(0, other, number, "amax")
+        goes = may_go & (went.index_select(0, other) == number)
+        cell = torch.where(goes, elsewhere, first)
+        alive = (stays | goes).to(told.dtype)
+
+        weight = self.weights(told).index_select(0, row)
+        weight = weight + (self.places @ self.weights_of_place).index_select(0, cell)
+        mean, log_sigma = choose_normal_by(self.normals, weight, -uniform[:, 2], self.signed)
+        excess = alive * draw_excess(mean, log_sigma, own[:, 3])
+        blank = torch.zeros(n * self.most)
+        sums = blank.scatter(0, place_of, excess).reshape(n, self.most).sum(1, keepdim=True)
+        living = blank.scatter(0, place_of, alive).reshape(n, self.most).sum(1, keepdim=True)
+        factor = (spare / sums.clamp(min=1e-5)).flatten().index_select(0, row)
+        energy = alive * self.threshold + excess * factor
+        return row, self.cells.index_select(0, cell), energy, hits - living
+
+    def _places(self, mixing: Tensor, uniform: Tensor) -> Tensor:
+        """Draw cells by the inverse of running sums: the shape, then the block, then the cell, (n_hits,)."""
+        reached = mixing @ self.sum_shapes
+        shape = (uniform > reached[:, :-1]).long().sum(1)
+        chosen = mixing.gather(1, shape[:, None])
+        uniform = (uniform - reached.gather(1, shape[:, None]) + chosen) / chosen.clamp(min=1e-9)
+        table = functional.pad(self.shape_logits.softmax(1), (0, self.n_blocks * BLOCK - self.n_cells))
+        table = table.unflatten(1, (self.n_blocks, BLOCK))
+        in_blocks = table.sum(2)
+        up_to = in_blocks @ self.sum_blocks
+        block = (uniform > up_to.index_select(0, shape)[:, :-1]).long().sum(1)
+        which = shape * self.n_blocks + block
+        start = (up_to - in_blocks).flatten().index_select(0, which)[:, None]
+        ends = (table @ self.sum_cells).flatten(0, 1).index_select(0, which)
+        cell = block * BLOCK + (uniform - start > ends[:, :-1]).long().sum(1)
+        return cell.clamp(max=self.n_cells - 1)

@@ -1,0 +1,472 @@
+"""The cells of a shower, given hits and energy of its layers: in stages over layers and passes over sub-lattices.
+
+The first stage draws every fourth layer, the second those in the middle between them, the third all others: each layer
+sees what is nearest before and after it. Layers that are four apart, given their hits and energies, fluctuate
+independently (docs/lab.md, 36), so nothing is lost, and three steps do for any number of layers. In each layer, the
+hits around a central window come first (`_around`), then the window in four passes (`_nested_window`).
+The likelihood is that of exactly what is drawn, given the totals of passes (`_given_totals`, `_shares`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from caloforge.detectors import Detector
+from caloforge.models._around import NOISE_PER_HIT, Around
+from caloforge.models._given_totals import log_density_of_parts, log_probability_of_hits
+from caloforge.models._hit_energies import (
+    ANCHOR,
+    choose_normal,
+    draw_excess,
+    log_excess,
+    signed_sum,
+    unstepped,
+)
+from caloforge.models._mixtures import log_density, running_sum
+from caloforge.models._nested_window import WindowPass
+from caloforge.models._over_layers import OverLayers, describe
+from caloforge.models._places import place_features
+from caloforge.models._shares import Shares, share_noise
+from caloforge.models._sublattices import PASSES, REACH, split_layer
+
+SCALE = 0.1
+"""MeV: cells are seen as log(1 + energy / SCALE); near what a minimum ionising particle leaves in 0.3 mm silicon."""
+CORE = 1.5
+"""Cells: distance from the axis at which the weight of a cell in the centre of the core has fallen to 1 / e."""
+MOMENTS = 5
+SHARES_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Layers that are drawn at once.
+
+    Attributes:
+        layers: Their numbers.
+        before: For each, where the nearest layer before it stands among those drawn in earlier stages, counted from 1
+            in the order of drawing; 0 if there is none.
+        after: Likewise after it.
+    """
+
+    layers: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+def plan_stages(n_layers: int) -> tuple[Stage, ...]:
+    """Plan in which order layers are drawn.
+
+    >>> [stage.layers for stage in plan_stages(7)]
+    [(0, 4), (2, 6), (1, 3, 5)]
+    >>> plan_stages(7)[2].before, plan_stages(7)[2].after
+    ((1, 3, 2), (3, 2, 4))
+    """
+    groups = [range(0, n_layers, 4), range(2, n_layers, 4), range(1, n_layers, 2)]
+    drawn: list[int] = []
+    stages = []
+    for group in groups:
+        if group:
+            near = [
+                [max([k for k in drawn if k < layer], default=-1) for layer in group],
+                [min([k for k in drawn if k > layer], default=-1) for layer in group],
+            ]
+            before, after = (tuple(drawn.index(k) + 1 if k >= 0 else 0 for k in side) for side in near)
+            stages.append(Stage(tuple(group), before, after))
+            drawn += group
+    return tuple(stages)
+
+
+class NestedCells(nn.Module):
+    """Likelihood and drawing of cells.
+
+    Args:
+        detector: Whose showers.
+        context: Size of the encoded incident.
+        window: Rows and columns drawn in four passes.
+        width: Channels of the networks of cells there.
+        depth: Number of their hidden layers after the first.
+        energy_width: Width of the networks of the energies of hits there.
+        hidden: Width of the network over layers.
+        features: Numbers that the networks of cells get to know about each layer.
+        mixtures: Normals in the energy of a hit.
+        most_around: Hits around the window that a layer can have at most.
+        shapes: Transverse shapes of the hits around the window.
+    """
+
+    lever: Tensor
+    crop: Tensor
+    to_crop: Tensor
+    running: Tensor
+    signed: Tensor
+    offsets: Tensor
+    scales: Tensor
+
+    def __init__(
+        self,
+        detector: Detector,
+        context: int,
+        *,
+        window: int,
+        width: int,
+        depth: int,
+        energy_width: int,
+        hidden: int,
+        features: int,
+        mixtures: int,
+        most_around: int,
+        shapes: int,
+    ) -> None:
+        super().__init__()
+        self.n_layers, n_rows, n_columns = detector.shape
+        self.threshold = detector.threshold
+        self.lattice = split_layer(n_rows, n_columns, window)
+        self.sizes = [len(cells) for cells in self.lattice.passes]
+        self.n_window, self.n_layer = sum(self.sizes), n_rows * n_columns
+        self.most_around = min(most_around, len(self.lattice.around))
+        self.stages = plan_stages(self.n_layers)
+        x, y, places = place_features(detector)
+        self._register_constants(x, y, mixtures)
+
+        n_groups = len(self.sizes) + 1
+        n_about = 3 + features
+        self.over_layers = OverLayers(self.n_layers, context, detector.threshold, hidden, features)
+        self.around = Around(
+            self.lattice,
+            places,
+            n_about + 2 * n_groups,
+            self.most_around,
+            shapes,
+            mixtures,
+            detector.threshold,
+        )
+        shares, passes = [], []
+        for number in range(len(self.stages)):
+            seen = 2 if number else 0
+            shares.append(
+                Shares(n_groups, n_about + 2 * seen * n_groups, detector.threshold, SHARES_WIDTH, mixtures=6)
+            )
+            n_told = 1 + n_about + 2 * n_groups + seen * (2 * n_groups + MOMENTS) + 2
+            passes.append(
+                nn.ModuleList(
+                    WindowPass(
+                        1 + seen,
+                        n_told,
+                        places[torch.tensor(cells)],
+                        offset,
+                        tuple((self.lattice.window + 1 - first) // 2 for first in offset),  # type: ignore[arg-type]
+                        width=width,
+                        depth=depth,
+                        hidden=energy_width,
+                        mixtures=mixtures,
+                    )
+                    for cells, offset in zip(self.lattice.passes, PASSES, strict=True)
+                )
+            )
+        self.shares, self.passes = nn.ModuleList(shares), nn.ModuleList(passes)
+
+    def _register_constants(self, x: Tensor, y: Tensor, mixtures: int) -> None:
+        inside = torch.tensor(self.lattice.inside)
+        core, one = torch.exp(-(x.square() + y.square()).sqrt() / CORE), torch.ones_like(x)
+        side = self.lattice.window + 2 * REACH
+        rows = torch.arange(side) + self.lattice.top - REACH
+        columns = torch.arange(side) + self.lattice.left - REACH
+        there = ((rows >= 0) & (rows < self.lattice.n_rows))[:, None] & (
+            (columns >= 0) & (columns < self.lattice.n_columns)
+        )
+        crop = torch.where(there, rows[:, None] * self.lattice.n_columns + columns, self.n_layer).flatten()
+        to_crop = torch.full((self.n_layer + 1,), -1)
+        to_crop[crop] = torch.arange(side * side)
+        n_groups = len(self.sizes) + 1
+        self.side = side
+        constants = {
+            "lever": torch.stack([x, y, 3 * x * core, 3 * y * core, one, one, core, core], 1)[inside],
+            "crop": crop,
+            "to_crop": to_crop[:-1],
+            "running": running_sum(mixtures),
+            "signed": signed_sum(running_sum(mixtures)),
+            "offsets": torch.tensor([0.3, 0.01]).repeat_interleave(n_groups),
+            "scales": torch.tensor([1 / 2, 1 / 3]).repeat_interleave(n_groups),
+        }
+        for name, value in constants.items():
+            self.register_buffer(name, value, persistent=False)
+
+    @property
+    def noise_size(self) -> int:
+        """Random numbers that the cells of a shower take."""
+        return self.n_layers * sum(self._noise_sizes)
+
+    @property
+    def _noise_sizes(self) -> tuple[int, ...]:
+        """Per layer: hits and energies in the window, hits around it, shares."""
+        return self.n_window, self.n_window, self.most_around * NOISE_PER_HIT, 2 + 2 * len(self.sizes)
+
+    def losses(
+        self, context: Tensor, showers: Tensor, random: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Negative log-likelihood of shares, of hits and of energies of showers, given their layers.
+
+        Args:
+            context: (n_showers, n_context) encoded incidents.
+            showers: (n_showers, n_layers, n_rows, n_columns) in MeV.
+            random: Source of the shifts of quadratures.
+
+        Returns:
+            Three scalars, means over the showers; the last two have `ANCHOR` times that of independent cells added.
+        """
+        cells = showers.flatten(2)
+        hits, energy = (cells > 0).sum(2).to(cells.dtype), cells.sum(2)
+        around = cells[:, :, torch.tensor(self.lattice.around)]
+        parts = cells[:, :, torch.tensor(self.lattice.inside)].split(self.sizes, 2)
+        groups = [around, *parts]
+        group_hits = torch.stack([(part > 0).sum(2).to(cells.dtype) for part in groups], 2)
+        group_energy = torch.stack([part.sum(2) for part in groups], 2)
+        about = torch.cat([describe(hits, energy), self.over_layers(context, hits, energy)], 2)
+        encoded = self.of_groups(group_hits, group_energy)
+        moments = self.moments(torch.cat(parts, 2))
+        crop = functional.pad(compress(cells), (0, 1))[:, :, self.crop]
+
+        of_hits, of_energy = self.around.likelihood(
+            torch.cat([about, encoded], 2).flatten(0, 1), around.flatten(0, 1), random
+        )
+        of_shares = of_hits.new_zeros(())
+        drawn: list[int] = []
+        for stage, shares, passes in zip(self.stages, self.shares, self.passes, strict=True):
+            layers = torch.tensor(stage.layers)
+            told = [about[:, layers]]
+            near = [self._near(values[:, drawn], stage) for values in (encoded, moments, crop)]
+            of_shares = of_shares + (
+                shares.loss(
+                    torch.cat([*told, *near[0]], 2).flatten(0, 1),
+                    group_hits[:, layers].flatten(0, 1),
+                    group_energy[:, layers].flatten(0, 1),
+                ).sum()
+            )
+            told = self._told(about[:, layers], encoded[:, layers], near[0], near[1])
+            own = crop[:, layers].flatten(0, 1)
+            seen = [values.flatten(0, 1) for values in near[2]]
+            known: list[Tensor] = []
+            for number, network in enumerate(passes):
+                part = parts[number][:, layers].flatten(0, 1)
+                hidden = torch.cat([self._cells_of(k) for k in range(number, len(self.sizes))])
+                here = own.index_fill(1, hidden, 0.0)
+                logit, state = network(self._maps(here, seen), self._with_drawn(told, known))
+                hit = part > 0
+                of_hits = of_hits + log_probability_of_hits(logit, hit, random).sum()
+                of_hits = of_hits - ANCHOR * functional.binary_cross_entropy_with_logits(
+                    logit, hit.to(logit.dtype), reduction="sum"
+                )
+                row = hit.nonzero()[:, 0]
+                weight, normals = network.energies(state.transpose(1, 2)[hit])
+                mean, log_sigma = unstepped(normals, self.running)
+                value = log_excess(part[hit], self.threshold)
+                mixture = weight, mean, log_sigma
+                of_energy = of_energy + log_density_of_parts(mixture, value, row, len(hit), random).sum()
+                of_energy = of_energy + ANCHOR * log_density(*mixture, value).sum()
+                known.append(part)
+            drawn += stage.layers
+        n = len(showers)
+        return of_shares / n, -of_hits / n, -of_energy / n
+
+    def sample(self, context: Tensor, hits: Tensor, energy: Tensor, noise: Tensor) -> Tensor:
+        """Draw the cells of showers with the given layers.
+
+        Args:
+            context: (n_showers, n_context) encoded incidents.
+            hits: (n_showers, n_layers).
+            energy: (n_showers, n_layers) in MeV.
+            noise: (n_showers, noise_size), standard normal.
+
+        Returns:
+            (n_showers, n_layers, n_rows, n_columns) in MeV, each layer with its hits and energy.
+        """
+        n, n_layers = noise.shape[0], self.n_layers
+        for_hits, for_energies, for_around, for_shares = noise.split(
+            [size * n_layers for size in self._noise_sizes], 1
+        )
+        about = torch.cat([describe(hits, energy), self.over_layers(context, hits, energy)], 2)
+        shared, spare = self._share(about, hits, energy, for_shares)
+        encoded = self.of_groups(shared, spare + self.threshold * shared)
+        row, cell, found, lost = self.around.sample(
+            torch.cat([about, encoded], 2).flatten(0, 1),
+            shared[:, :, :1].reshape(-1, 1),
+            spare[:, :, :1].reshape(-1, 1),
+            for_around.reshape(n * n_layers, -1),
+        )
+        shared = shared[:, :, 1:] + self._largest(shared[:, :, 1:]) * lost.reshape(n, n_layers, 1)
+        where = self.to_crop.index_select(0, cell)
+        size = self.side**2
+        crop = torch.zeros(n * n_layers * size).scatter_add(
+            0, row * size + where.clamp(min=0), compress(found) * (where >= 0).to(found.dtype)
+        )
+        crop = crop.reshape(n, n_layers, size)
+        places, energies = [row * self.n_layer + cell], [found]
+
+        tail = (0.5 - 0.5 * torch.erf(for_hits / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
+        logistic = ((1 - tail) / tail).log()
+        done = 0
+        drawn: list[Tensor] = []
+        order: list[int] = []
+        for stage, passes in zip(self.stages, self.passes, strict=True):
+            layers, count = torch.tensor(stage.layers), len(stage.layers)
+            numbers = slice(done * self.n_window, (done + count) * self.n_window)
+            own = [
+                values[:, numbers].reshape(-1, self.n_window).split(self.sizes, 1)
+                for values in (tail, logistic, for_energies)
+            ]
+            earlier = torch.cat(drawn, 1) if drawn else about[:, :0]
+            near_maps = self._near(earlier[:, :, MOMENTS:], stage)
+            near_moments = self._near(earlier[:, :, :MOMENTS], stage)
+            near_groups = self._near(encoded[:, order], stage)
+            told = self._told(about[:, layers], encoded[:, layers], near_groups, near_moments)
+            seen = [values.flatten(0, 1) for values in near_maps]
+            here = crop[:, layers].flatten(0, 1)
+            rows = (torch.arange(n)[:, None] * n_layers + layers).flatten()
+            group_hits, group_spare = (
+                values[:, layers].flatten(0, 1).split(1, 1) for values in (shared, spare[:, :, 1:])
+            )
+            known: list[Tensor] = []
+            for number, network in enumerate(passes):
+                logit, state = network(self._maps(here, seen), self._with_drawn(told, known))
+                hit_place, hit_row, found, part = self._draw(
+                    network,
+                    logit,
+                    state,
+                    tuple(values[number] for values in own),
+                    group_hits[number],
+                    group_spare[number],
+                )
+                known.append(part)
+                column = hit_place - hit_row * self.sizes[number]
+                if number + 1 < len(passes) or count < n_layers:
+                    in_crop = hit_row * size + self._cells_of(number).index_select(0, column)
+                    here = here.flatten().scatter(0, in_crop, compress(found)).reshape(-1, size)
+                in_layer = torch.tensor(self.lattice.passes[number]).index_select(0, column)
+                places.append(rows.index_select(0, hit_row) * self.n_layer + in_layer)
+                energies.append(found)
+            both = torch.cat([self.moments(torch.cat(known, 1)), here], 1)
+            drawn.append(both.unflatten(0, (-1, count)))
+            order += stage.layers
+            done += count
+        flat = torch.zeros(n * n_layers * self.n_layer)
+        showers = flat.scatter_add(0, torch.cat(places), torch.cat(energies))
+        return showers.reshape(n, n_layers, self.lattice.n_rows, self.lattice.n_columns)
+
+    def _share(self, about: Tensor, hits: Tensor, energy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Share out hits and energies of all layers, in stages: hits and spare energies, (n, n_layers, n_groups)."""
+        spare = (energy - hits * self.threshold).clamp(min=0)
+        random = share_noise(noise.unflatten(1, (self.n_layers, -1)))
+        most = (self.most_around, *self.sizes)
+        found: list[tuple[Tensor, Tensor]] = []
+        encoded = about[:, :0, : len(self.offsets)]
+        done = 0
+        for stage, shares in zip(self.stages, self.shares, strict=True):
+            layers, count = torch.tensor(stage.layers), len(stage.layers)
+            told = torch.cat([about[:, layers], *self._near(encoded, stage)], 2).flatten(0, 1)
+            own = tuple(values[:, done : done + count].flatten(0, 1) for values in random)
+            of_layer = (values[:, layers].reshape(-1, 1) for values in (hits, spare))
+            shared, part = (
+                values.unflatten(0, (-1, count)) for values in shares.sample(told, *of_layer, most, own)
+            )
+            found.append((shared, part))
+            encoded = torch.cat([encoded, self.of_groups(shared, part + self.threshold * shared)], 1)
+            done += count
+        back = torch.tensor([layer for stage in self.stages for layer in stage.layers]).argsort()
+        shared, spare = (torch.cat(values, 1)[:, back] for values in zip(*found, strict=True))
+        return shared, spare
+
+    def _draw(
+        self,
+        network: WindowPass,
+        logit: Tensor,
+        state: Tensor,
+        random: tuple[Tensor, ...],
+        hits: Tensor,
+        spare: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw the cells of a pass with its share of hits and of energy above their thresholds, both (n, 1).
+
+        Returns:
+            Of each hit, its place in (n, n_cells) as one number, its row and its energy in MeV; and the
+            energies of all cells, (n, n_cells).
+        """
+        tail, logistic, normal = random
+        score = logit + logistic
+        n_cells = score.shape[1]
+        ranked = functional.pad(score.topk(n_cells, dim=1).values, (0, 1), value=-1000.0)
+        cut = ranked.gather(1, hits.clamp(max=n_cells).long())
+        place = (score > cut).flatten().nonzero()[:, 0]
+        row = place // n_cells
+        of_hits = state.transpose(1, 2).reshape(-1, network.width).index_select(0, place)
+        weight, normals = network.energies(of_hits)
+        lack = (cut - logit).flatten().index_select(0, place)
+        mean, log_sigma = choose_normal(
+            normals, weight, -tail.flatten().index_select(0, place), lack, self.signed
+        )
+        excess = draw_excess(mean, log_sigma, normal.flatten().index_select(0, place))
+        blank = torch.zeros_like(score)
+        dense = blank.flatten().scatter(0, place, excess).reshape(score.shape)
+        factor = spare / dense.sum(1, keepdim=True).clamp(min=1e-5)
+        energy = self.threshold + excess * factor.flatten().index_select(0, row)
+        return place, row, energy, blank.flatten().scatter(0, place, energy).reshape(score.shape)
+
+    def _near(self, earlier: Tensor, stage: Stage) -> list[Tensor]:
+        """Values (n, n_drawn, ...) of the layers before and after those of a stage; nothing for the first stage."""
+        if not earlier.shape[1]:
+            return []
+        padded = torch.cat([torch.zeros_like(earlier[:, :1]), earlier], 1)
+        return [padded.index_select(1, torch.tensor(which)) for which in (stage.before, stage.after)]
+
+    def _told(
+        self, about: Tensor, encoded: Tensor, near_groups: list[Tensor], near_moments: list[Tensor]
+    ) -> Tensor:
+        """What the passes of layers are told, (n_rows, n_told - 2)."""
+        one = torch.ones_like(about[:, :, :1])
+        return torch.cat([one, about, encoded, *near_groups, *near_moments], 2).flatten(0, 1)
+
+    def _with_drawn(self, told: Tensor, known: list[Tensor]) -> Tensor:
+        """Add the centre of the cells that are drawn already, in cells."""
+        if not known:
+            return torch.cat([told, torch.zeros_like(told[:, :2])], 1)
+        energies = torch.cat(known, 1)
+        centre = energies @ self.lever[: energies.shape[1], :2]
+        return torch.cat([told, centre / (energies.sum(1, keepdim=True) + 0.01)], 1)
+
+    def _maps(self, here: Tensor, seen: list[Tensor]) -> Tensor:
+        return torch.stack([here, *seen], 1).unflatten(2, (self.side, self.side))
+
+    def _cells_of(self, number: int) -> Tensor:
+        """The cells of a pass as indices into the crop."""
+        return self.to_crop[torch.tensor(self.lattice.passes[number])]
+
+    def _largest(self, hits: Tensor) -> Tensor:
+        """One for the pass with the most hits, 0 for the others, of the shape of the input."""
+        ranked = hits + 0.01 * torch.arange(hits.shape[2])
+        return (ranked >= ranked.amax(2, keepdim=True)).to(hits.dtype)
+
+    def of_groups(self, hits: Tensor, energy: Tensor) -> Tensor:
+        """Encode hits and energies in MeV, both (..., n_groups), as network input (..., 2 * n_groups)."""
+        return (torch.cat([hits, energy], -1) + self.offsets).log() * self.scales
+
+    def moments(self, energies: Tensor) -> Tensor:
+        """Centre of windows (x, y), its distance from the axis and three times the centre of the core, in cells.
+
+        Args:
+            energies: (..., n_window) in MeV, in the order of passes.
+
+        Returns:
+            (..., 5).
+        """
+        levers = energies @ self.lever
+        centre = levers[..., :4] / (levers[..., 4:] + 0.01)
+        distance = (centre[..., :2].square().sum(-1, keepdim=True) + 0.01).sqrt()
+        return torch.cat([centre, distance], -1)
+
+
+def compress(energies: Tensor) -> Tensor:
+    """Bring cell energies in MeV to the scale on which the networks see them, of the same shape."""
+    return (energies / SCALE).log1p()

@@ -1,0 +1,98 @@
+"""The networks of `nested3d` for the cells of a window, of one pass over a sub-lattice.
+
+What a cell sees of its own layer and of the layers before and after it is a convolution with stride 2: exactly the
+cells of the sub-lattice come out. What it is told about its layer has weights that depend on its place.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from caloforge.models._hit_energies import first_normals
+from caloforge.models._sublattices import REACH
+
+
+class WindowPass(nn.Module):
+    """Distributions of the cells of one pass.
+
+    Args:
+        n_maps: Layers that are seen: the own one, and those before and after.
+        n_told: Numbers that it is told about a layer.
+        places: (n_cells, n_places) features of the places of its cells.
+        offset: Row and column of the first cell of the sub-lattice in the window.
+        size: Rows and columns of the sub-lattice.
+        width: Channels.
+        depth: Number of hidden layers after the first.
+        hidden: Width of the network of energies.
+        mixtures: Normals in the energy of a hit.
+    """
+
+    places: Tensor
+
+    def __init__(
+        self,
+        n_maps: int,
+        n_told: int,
+        places: Tensor,
+        offset: tuple[int, int],
+        size: tuple[int, int],
+        *,
+        width: int,
+        depth: int,
+        hidden: int,
+        mixtures: int,
+    ) -> None:
+        super().__init__()
+        self.offset, self.size, self.width, self.mixtures = offset, size, width, mixtures
+        side = 2 * REACH + 1
+        self.seen = nn.Conv2d(n_maps, width, side, stride=2, bias=False)
+        spread = 0.5 / math.sqrt(n_told * places.shape[1])
+        self.summarised = nn.Parameter(spread * torch.randn(n_told, places.shape[1], width))
+        self.deeper = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(depth))
+        self.logit = nn.Conv2d(width, 1, 1)
+        self.of_energy = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 3 * mixtures))
+        self.register_buffer("places", places, persistent=False)
+        head = self.of_energy[2]
+        assert isinstance(head, nn.Linear)
+        assert self.logit.bias is not None
+        with torch.no_grad():
+            self.logit.weight.normal_(std=0.05)
+            self.logit.bias.fill_(-3.0)
+            head.weight.normal_(std=0.05)
+            head.bias.zero_()
+            head.bias[mixtures:] = first_normals(mixtures).flatten()
+
+    def forward(self, maps: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """Tell which cells are hit.
+
+        Args:
+            maps: (n, n_maps, side, side) layers around the window, see `compress`; cells that are not drawn yet are 0.
+            told: (n, n_told).
+
+        Returns:
+            Logits of a hit (n, n_cells), and what the energies depend on, (n, width, n_cells).
+        """
+        matrix = torch.einsum("tpw,cp->twc", self.summarised, self.places).flatten(1)
+        bias = (told @ matrix).reshape(-1, self.width, *self.size)
+        (top, left), (rows, columns) = self.offset, self.size
+        maps = maps[:, :, top : top + 2 * rows + 2 * REACH - 1, left : left + 2 * columns + 2 * REACH - 1]
+        state = functional.relu(self.seen(maps) + bias)
+        for layer in self.deeper:
+            state = functional.relu(layer(state) + state)
+        return self.logit(state).flatten(1), state.flatten(2)
+
+    def energies(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Tell the energies of hits.
+
+        Args:
+            state: (n_hits, width), of `forward`.
+
+        Returns:
+            Logarithms of the weights of normals (n_hits, mixtures), and the normals, see `unstepped`.
+        """
+        weight, normals = self.of_energy(state).split([self.mixtures, 2 * self.mixtures], 1)
+        return weight, normals.unflatten(1, (2, self.mixtures))
