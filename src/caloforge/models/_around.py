@@ -22,12 +22,16 @@ from caloforge.models._hit_energies import (
     first_normals,
     log_excess,
     signed_sum,
-    unstepped,
+    to_steps,
 )
 from caloforge.models._mixtures import log_density, running_sum
 from caloforge.models._sublattices import Sublattices
 
 NOISE_PER_HIT = 4
+POOL = 12
+"""Hits around the window for which a shower has random numbers, per layer: beyond, they are used again."""
+CHAIN = 4
+"""Hits that can stand beside one another: each but the first of so many may be put beside the one before it."""
 BLOCK = 24
 """Cells are looked for among the blocks of so many first."""
 STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
@@ -51,7 +55,7 @@ class Around(nn.Module):
     beside: Tensor
     lost: Tensor
     places: Tensor
-    running: Tensor
+    to_steps: Tensor
     signed: Tensor
     sum_kernel: Tensor
 
@@ -95,7 +99,7 @@ class Around(nn.Module):
         self.register_buffer("cells", around, persistent=False)
         self.register_buffer("beside", torch.stack(beside, 1), persistent=False)
         self.register_buffer("places", places[around], persistent=False)
-        self.register_buffer("running", running_sum(mixtures), persistent=False)
+        self.register_buffer("to_steps", to_steps(mixtures), persistent=False)
         self.register_buffer("signed", signed_sum(running_sum(mixtures)), persistent=False)
         self.register_buffer("sum_kernel", running_sum(len(STEPS)), persistent=False)
         self.register_buffer("sum_shapes", running_sum(shapes), persistent=False)
@@ -132,7 +136,7 @@ class Around(nn.Module):
         of_places = ((1 - part) * on_its_own + part * others + 1e-12).log().sum()
 
         weight = self.weights(told)[row] + (self.places @ self.weights_of_place)[cell]
-        mean, log_sigma = (values.expand(len(row), -1) for values in unstepped(self.normals, self.running))
+        mean, log_sigma = (values.expand(len(row), -1) for values in self.normals.unbind(0))
         value = log_excess(energies[hit], self.threshold)
         together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), random).sum()
         return of_places, together + ANCHOR * log_density(weight, mean, log_sigma, value).sum()
@@ -143,57 +147,67 @@ class Around(nn.Module):
         """Draw the hits of layers.
 
         Args:
-            told: (n, n_told).
-            hits: (n, 1), at most `most`.
-            spare: (n, 1) energy in MeV above hits * threshold.
-            noise: (n, most * NOISE_PER_HIT), standard normal.
+            told: (n_showers * n_layers, n_told).
+            hits: (n_showers, n_layers), at most `most`.
+            spare: (n_showers, n_layers) energy in MeV above hits * threshold.
+            noise: (n_showers, n_layers * POOL * NOISE_PER_HIT), standard normal.
 
         Returns:
             Row and cell of the layer of each hit, whole numbers, and its energy in MeV, all (n_hits,): 0 for a hit that
-            found no place; and how many such each layer has, (n, 1).
+            found no place; and how many such each layer has, (n_showers, n_layers).
         """
-        n = told.shape[0]
+        n, (n_showers, n_layers) = told.shape[0], hits.shape
+        pool = n_layers * POOL
         slots = torch.arange(self.most)
-        place_of = (slots < hits).flatten().nonzero()[:, 0]
-        own = noise.reshape(-1, NOISE_PER_HIT).index_select(0, place_of)
-        row = place_of // self.most
+        place_of = (slots < hits[..., None]).flatten().nonzero()[:, 0]
+        row = torch.div(place_of, self.most, rounding_mode="trunc")
+        slot = place_of - row * self.most
+        # hits of the layers before, and where the numbers of the shower begin
+        before = hits @ torch.triu(torch.ones(n_layers, n_layers), 1)
+        number = before.flatten().index_select(0, row).long() + slot
+        shower = torch.div(row, n_layers, rounding_mode="trunc")
+        number = number - torch.div(number, pool, rounding_mode="trunc") * pool + shower * pool
+        own = noise.reshape(-1, NOISE_PER_HIT).index_select(0, number)
         uniform = (0.5 + 0.5 * torch.erf(own[:, :3] / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
         cell = self._places(self.mixing(told).softmax(1).index_select(0, row), uniform[:, :1])
-        # every second hit may stand beside the one before it
-        part = torch.sigmoid(self.part_beside(told)).index_select(0, row)[:, 0]
-        second = (place_of - row * self.most) % 2
-        attached = (uniform[:, 1] < part) & (second > 0)
-        left = torch.where(uniform[:, 1] < part, uniform[:, 1] / part, (uniform[:, 1] - part) / (1 - part))
+        # what the likelihood calls the part of hits that have another one beside them comes from chains of hits
+        part = torch.sigmoid(self.part_beside(told))[:, 0]
+        part = (0.5 * (3 - (9 - 8 * part).sqrt())).index_select(0, row)
+        wants = uniform[:, 1] < part
+        left = torch.where(wants, uniform[:, 1] / part, (uniform[:, 1] - part) / (1 - part))
         step = (left[:, None] > (self.beside_logits.softmax(0) @ self.sum_kernel)[:-1]).long().sum(1)
         beside = self.beside.flatten()
-        before = cell.index_select(0, (torch.arange(place_of.shape[0]) - 1).clamp(min=0))
-        next_to_other = beside.index_select(0, before * len(STEPS) + step)
-        attached = attached & (next_to_other >= 0)
-        first = torch.where(attached, next_to_other, cell)
+        link = slot - CHAIN * torch.div(slot, CHAIN, rounding_mode="trunc")
+        previous = (torch.arange(place_of.shape[0]) - 1).clamp(min=0)
+        first = cell
+        for number_in_chain in range(1, CHAIN):
+            next_to = beside.index_select(0, first.index_select(0, previous) * len(STEPS) + step)
+            first = torch.where(wants & (link == number_in_chain) & (next_to >= 0), next_to, first)
+        attached = first != cell
         elsewhere = torch.where(attached, cell, beside.index_select(0, cell * len(STEPS) + step))
 
-        number = torch.arange(1, place_of.shape[0] + 1).to(told.dtype)
+        order = torch.arange(1, place_of.shape[0] + 1).to(told.dtype)
         base = row * self.n_cells
-        taken = torch.zeros(n * self.n_cells).scatter_reduce(0, base + first, number, "amax")
-        stays = taken.index_select(0, base + first) == number
-        other = base + elsewhere.clamp(min=0)
-        may_go = ~stays & (elsewhere >= 0) & (taken.index_select(0, other) == 0)
-        number = number * may_go.to(told.dtype)
-        went = torch.zeros(n * self.n_cells).scatter_reduce(0, other, number, "amax")
-        goes = may_go & (went.index_select(0, other) == number)
+        taken = torch.zeros(n * self.n_cells).scatter_reduce(0, base + first, order, "amax")
+        stays = taken.index_select(0, base + first) == order
+        free = taken.index_select(0, base + elsewhere.clamp(min=0)) == 0
+        goes = ~stays & (elsewhere >= 0) & free
         cell = torch.where(goes, elsewhere, first)
         alive = (stays | goes).to(told.dtype)
 
         weight = self.weights(told).index_select(0, row)
         weight = weight + (self.places @ self.weights_of_place).index_select(0, cell)
-        mean, log_sigma = choose_normal_by(self.normals, weight, -uniform[:, 2], self.signed)
+        n_normals = self.normals.shape[1]
+        steps = (self.normals.flatten() @ self.to_steps[n_normals:, n_normals:].T).unflatten(
+            0, (2, n_normals)
+        )
+        mean, log_sigma = choose_normal_by(steps, weight, -uniform[:, 2], self.signed)
         excess = alive * draw_excess(mean, log_sigma, own[:, 3])
-        blank = torch.zeros(n * self.most)
-        sums = blank.scatter(0, place_of, excess).reshape(n, self.most).sum(1, keepdim=True)
-        living = blank.scatter(0, place_of, alive).reshape(n, self.most).sum(1, keepdim=True)
-        factor = (spare / sums.clamp(min=1e-5)).flatten().index_select(0, row)
+        sums, living = (torch.zeros(n).scatter_add(0, row, values) for values in (excess, alive))
+        factor = (spare.flatten() / sums.clamp(min=1e-5)).index_select(0, row)
         energy = alive * self.threshold + excess * factor
-        return row, self.cells.index_select(0, cell), energy, hits - living
+        lost = hits - living.reshape(n_showers, n_layers)
+        return row, self.cells.index_select(0, cell), energy, lost
 
     def _places(self, mixing: Tensor, uniform: Tensor) -> Tensor:
         """Draw cells by the inverse of running sums: the shape, then the block, then the cell, (n_hits,)."""

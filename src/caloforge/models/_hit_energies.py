@@ -24,11 +24,8 @@ def draw_excess(mean: Tensor, log_sigma: Tensor, normal: Tensor) -> Tensor:
 
 
 def first_normals(mixtures: int) -> Tensor:
-    """Means from -3 to 1 in steps and log sigmas 0, as `unstepped` reads them: (2, mixtures)."""
-    normals = torch.zeros(2, mixtures)
-    normals[0] = 4.0 / (mixtures - 1)
-    normals[0, -1] = -3.0
-    return normals
+    """Means from -3 to 1 and log sigmas 0 to begin with: (2, mixtures)."""
+    return torch.stack([torch.linspace(-3.0, 1.0, mixtures), torch.zeros(mixtures)])
 
 
 def unstepped(normals: Tensor, running: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,6 +40,19 @@ def unstepped(normals: Tensor, running: Tensor) -> tuple[Tensor, Tensor]:
     """
     mean, log_sigma = (torch.cat([normals[..., -1:], normals[..., :-1]], -1) @ running).unbind(-2)
     return mean, log_sigma
+
+
+def to_steps(mixtures: int) -> Tensor:
+    """Make the matrix that turns weights, places and widths of components, (3 * mixtures,), into steps.
+
+    A choice among components then is a sum of steps, see `choose_normal_by`; networks learn better without.
+
+    >>> to_steps(2) @ torch.tensor([0.1, 0.2, 5.0, 6.0, -1.0, -3.0])
+    tensor([ 0.1000,  0.2000,  1.0000,  5.0000, -2.0000, -1.0000])
+    """
+    steps = torch.eye(mixtures).roll(1, 1) - torch.eye(mixtures)
+    steps[-1] = torch.eye(mixtures)[0]
+    return torch.block_diag(torch.eye(mixtures), steps, steps)
 
 
 def signed_sum(running: Tensor) -> Tensor:
@@ -76,7 +86,22 @@ def choose_normal_by(
     normals: Tensor, weight: Tensor, chance: Tensor, signed: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Choose a normal for each hit by a number from -1 to 0, (...); see `choose_normal`."""
-    reached = weight.clamp(-LARGEST, LARGEST).exp() @ signed
-    above = (chance[..., None] * reached[..., -1:] > reached).to(weight.dtype)
-    mean, log_sigma = (normals * above[..., None, :]).sum(-1).unbind(-1)
+    mean, log_sigma = choose_steps(normals, weight, chance[..., None], signed).unbind(-1)
     return mean, log_sigma.clamp(NARROWEST, WIDEST)
+
+
+def choose_steps(steps: Tensor, weight: Tensor, chance: Tensor, signed: Tensor) -> Tensor:
+    """Choose components by numbers from -1 to 0.
+
+    Args:
+        steps: (..., n_numbers, mixtures), see `to_steps`.
+        weight: (..., mixtures) logarithms of the weights.
+        chance: (..., 1).
+        signed: `signed_sum`.
+
+    Returns:
+        (..., n_numbers) of the chosen components.
+    """
+    reached = weight.clamp(-LARGEST, LARGEST).exp() @ signed
+    above = (chance * reached[..., -1:] > reached).to(weight.dtype)
+    return (steps * above[..., None, :]).sum(-1)

@@ -2,7 +2,7 @@
 
 The totals of the shower (`_totals`) are shared out between its front and its back half, those between their halves,
 and so on down to single layers. Each split draws the hits of the front part, a whole number, and then its part of the
-energy (`_shares`), given the incident, the totals, and what the neighbouring pieces hold that are drawn already. So
+energy (`_halving`), given the incident, the totals, and what the neighbouring pieces hold that are drawn already. So
 hits and energies of the layers add up to the totals, and the response is right by itself. One small network serves
 all splits; a joint density of all layers overfits the same data, and layers drawn one after the other get their sum
 wrong (docs/lab.md, 1 to 3 and 33 to 36). Within a level, pieces with even numbers are split first, then those
@@ -17,10 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.models._shares import Shares, share_noise
+from caloforge.models._halving import NOISE_PER_SPLIT, Halving, split_noise
 from caloforge.models._totals import HIT_OFFSET, TOTALS_NOISE, Totals
 
-NOISE_PER_SPLIT = 4
 REFERENCE_ENERGY = 10_000.0  # MeV, the middle of 1 to 100 GeV on a log scale
 SEEN = 2
 """Pieces on either side that a split sees."""
@@ -105,6 +104,7 @@ class LayerModel(nn.Module):
         mixtures: Components of the mixtures of a split.
     """
 
+    offsets: Tensor
     mean: Tensor
     spread: Tensor
 
@@ -114,11 +114,13 @@ class LayerModel(nn.Module):
         super().__init__()
         self.n_layers, self.threshold = n_layers, threshold
         self.steps = plan_splits(n_layers)
-        self.n_splits = sum(map(len, self.steps))
+        self.splits = [split for step in self.steps for split in step]
         self.totals = Totals(context, threshold)
-        n_told = context + 2 + PLACES + 2 * (2 * SEEN + 1) + 3
-        self.place = nn.Parameter(0.3 * torch.randn(self.n_splits, PLACES))
-        self.shares = Shares(2, n_told, threshold, hidden, mixtures, with_single=True)
+        self.n_steady = context + 2
+        self.place = nn.Parameter(0.3 * torch.randn(len(self.splits), PLACES))
+        n_pieces = 2 * SEEN + 1
+        self.halving = Halving(self.n_steady + PLACES + 2 * n_pieces, threshold, hidden, mixtures)
+        self.register_buffer("offsets", torch.tensor([HIT_OFFSET, threshold]), persistent=False)
         # scales of log hits and log energy above threshold of a piece
         self.register_buffer("mean", torch.zeros(2))
         self.register_buffer("spread", torch.ones(2))
@@ -126,7 +128,7 @@ class LayerModel(nn.Module):
     @property
     def noise_size(self) -> int:
         """Standard normal numbers that the layers of a shower take."""
-        return TOTALS_NOISE + NOISE_PER_SPLIT * self.n_splits
+        return TOTALS_NOISE + NOISE_PER_SPLIT * len(self.splits)
 
     def fit_scales(self, context: Tensor, incident_energy: Tensor, hits: Tensor, energy: Tensor) -> None:
         """Fit the normalisations to training showers.
@@ -138,14 +140,13 @@ class LayerModel(nn.Module):
             energy: (n_showers, n_layers) in MeV.
         """
         self.totals.fit_scales(context, incident_energy, hits.sum(1), energy.sum(1))
-        full = hits > 0
-        spare = (energy - self.threshold * hits).clamp(min=0)
-        for k, logs in enumerate(((hits + HIT_OFFSET).log(), (spare + self.threshold).log())):
-            self.mean[k] = logs[full].mean()
-            self.spread[k] = logs[full].std().clamp(min=0.1)
-        alone = spare[hits == 1]
+        both = self._both(hits, energy)
+        logs = (both + self.offsets).log()[hits > 0]
+        self.mean.copy_(logs.mean(0))
+        self.spread.copy_(logs.std(0).clamp(min=0.1))
+        alone = both[..., 1][hits == 1]
         if len(alone):
-            self.shares.single.copy_(alone.median().clamp(min=0.1 * self.threshold))
+            self.halving.single.copy_(alone.median().clamp(min=0.1 * self.threshold))
 
     def loss(
         self, context: Tensor, incident_energy: Tensor, hits: Tensor, energy: Tensor, random: torch.Generator
@@ -154,30 +155,21 @@ class LayerModel(nn.Module):
 
         Arguments as in `fit_scales`; `random` is the source of the noise that makes total hits continuous.
         """
-        sum_hits, sum_energy = hits.sum(1), energy.sum(1)
+        sum_hits = hits.sum(1)
         uniform = torch.rand(sum_hits.shape, generator=random, device=hits.device)
-        encoded = self.totals.encode(context, incident_energy, sum_hits + uniform, sum_energy)
-        spare = (energy - self.threshold * hits).clamp(min=0)
-        running = [functional.pad(values, (1, 0)).cumsum(1) for values in (hits, spare)]
-        splits = [split for step in self.steps for split in step]
-        pieces = [self._pieces(values, splits, lambda edge: edge) for values in running]
-        told = self._told(context, encoded, self.place, *pieces)
-        starts, middles, ends = (
-            torch.tensor([edge(split) for split in splits], device=hits.device)
-            for edge in (
-                lambda split: split.edges[SEEN],
-                lambda split: split.middle,
-                lambda split: split.edges[SEEN + 1],
-            )
-        )
-        parts = [
-            torch.stack(
-                [values[:, middles] - values[:, starts], values[:, ends] - values[:, middles]], 2
-            ).flatten(0, 1)
-            for values in running
+        encoded = self.totals.encode(context, incident_energy, sum_hits + uniform, energy.sum(1))
+        running = functional.pad(self._both(hits, energy), (0, 0, 1, 0)).cumsum(1)
+        column = {edge: edge for edge in range(self.n_layers + 1)}
+        pieces = self._pieces(running, self.splits, column)
+        first = self._steady(context, encoded).flatten(0, 1) + self._of_pieces(pieces)
+        edges = [
+            [edge(split) for split in self.splits]
+            for edge in (lambda s: s.edges[SEEN], lambda s: s.middle, lambda s: s.edges[SEEN + 1])
         ]
-        of_splits = self.shares.loss(told.flatten(0, 1), parts[0], parts[1] + self.threshold * parts[0])
-        return self.totals.loss(context, encoded) + of_splits.unflatten(0, (-1, self.n_splits)).sum(1)
+        start, middle, end = (running[:, torch.tensor(which, device=hits.device)] for which in edges)
+        parts = torch.stack([middle - start, end - middle], 3).clamp(min=0).flatten(0, 1)
+        of_splits = self.halving.loss(first, parts[:, 0], parts[:, 1])
+        return self.totals.loss(context, encoded) + of_splits.unflatten(0, (-1, len(self.splits))).sum(1)
 
     def sample(self, context: Tensor, incident_energy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the hits and energies of all layers.
@@ -190,54 +182,55 @@ class LayerModel(nn.Module):
         Returns:
             Hits and energies in MeV, both (n_showers, n_layers).
         """
-        for_totals, for_splits = noise.split([TOTALS_NOISE, NOISE_PER_SPLIT * self.n_splits], 1)
+        for_totals, for_splits = noise.split([TOTALS_NOISE, NOISE_PER_SPLIT * len(self.splits)], 1)
         encoded, sum_hits, sum_energy = self.totals.sample(context, incident_energy, for_totals)
-        sum_spare = (sum_energy - self.threshold * sum_hits).clamp(min=0)
-        random = share_noise(for_splits.unflatten(1, (self.n_splits, NOISE_PER_SPLIT)))
-        nothing = torch.zeros_like(sum_hits)
-        running = [torch.cat([nothing, values], 1) for values in (sum_hits, sum_spare)]
+        total = torch.cat([sum_hits, (sum_energy - self.threshold * sum_hits).clamp(min=0)], 1)
+        sizes = [len(step) for step in self.steps]
+        random = split_noise(for_splits.unflatten(1, (len(self.splits), NOISE_PER_SPLIT))).split(sizes, 1)
+        steady = self._steady(context, encoded).split(sizes, 1)
+        running = torch.stack([torch.zeros_like(total), total], 1)
         column = {0: 0, self.n_layers: 1}
-        done = 0
-        for step in self.steps:
-            rows = slice(done, done + len(step))
-            pieces = [self._pieces(values, step, lambda edge: column[edge]) for values in running]
-            told = self._told(context, encoded, self.place[rows], *pieces).flatten(0, 1)
-            of_piece = [values[..., SEEN].reshape(-1, 1) for values in pieces]
-            own = tuple(values[:, rows].flatten(0, 1) for values in random)
-            shared = self.shares.sample(told, *of_piece, None, own)
+        for number, step in enumerate(self.steps):
+            pieces = self._pieces(running, step, column)
+            hits, spare = pieces[:, 2 * SEEN : 2 * SEEN + 2].split(1, 1)
+            first = steady[number].reshape(pieces.shape[0], -1) + self._of_pieces(pieces)
+            part = self.halving.sample(
+                first, hits, spare, random[number].reshape(pieces.shape[0], NOISE_PER_SPLIT)
+            )
             starts = torch.tensor([column[split.edges[SEEN]] for split in step])
-            running = [
-                torch.cat([values, values[:, starts] + part[:, 0].unflatten(0, (-1, len(step)))], 1)
-                for values, part in zip(running, shared, strict=True)
-            ]
+            middle = running.index_select(1, starts) + part.reshape(-1, len(step), 2)
+            running = torch.cat([running, middle], 1)
             for split in step:
                 column[split.middle] = len(column)
-            done += len(step)
         order = torch.tensor([column[edge] for edge in range(self.n_layers + 1)])
-        hits, spare = (values[:, order[1:]] - values[:, order[:-1]] for values in running)
+        running = running.index_select(1, order)
+        hits, spare = (running[:, 1:] - running[:, :-1]).unbind(2)
         return hits, hits * self.threshold + spare.clamp(min=0) * hits.clamp(max=1)
 
-    def _pieces(self, running: Tensor, splits: list[Split], column) -> Tensor:  # type: ignore[no-untyped-def]
-        """What the pieces that splits see hold, (n_showers, n_splits, 2 * SEEN + 1), from running sums at edges."""
-        first, last = (
-            torch.tensor(
-                [[column(edge) for edge in split.edges[k : len(split.edges) - 1 + k]] for split in splits]
-            )
-            for k in (0, 1)
-        )
-        shape = first.shape
-        last, first = (running.index_select(1, edges.flatten().to(running.device)) for edges in (last, first))
-        return (last - first).clamp(min=0).unflatten(1, shape)
+    def _both(self, hits: Tensor, energy: Tensor) -> Tensor:
+        """Hits, and energy above threshold, (n_showers, n_layers, 2)."""
+        return torch.stack([hits, (energy - self.threshold * hits).clamp(min=0)], 2)
 
-    def _told(self, context: Tensor, encoded: Tensor, place: Tensor, hits: Tensor, spare: Tensor) -> Tensor:
-        """What the network of splits is told, (n_showers, n_splits, n_told)."""
-        logs = torch.cat(
-            [
-                ((hits + HIT_OFFSET).log() - self.mean[0]) / self.spread[0],
-                ((spare + self.threshold).log() - self.mean[1]) / self.spread[1],
-            ],
-            2,
+    def _pieces(self, running: Tensor, splits: list[Split], column: dict[int, int]) -> Tensor:
+        """Hits and energy of each piece that splits see, (n_showers * n_splits, 2 * (2 * SEEN + 1))."""
+        last, first = (
+            torch.tensor([column[edge] for split in splits for edge in edges(split)], device=running.device)
+            for edges in (lambda s: s.edges[1:], lambda s: s.edges[:-1])
         )
-        few = (hits[..., SEEN - 1 : SEEN + 2] + 0.5).rsqrt()
-        steady = torch.cat([context, encoded], 1)[:, None].expand(-1, place.shape[0], -1)
-        return torch.cat([steady, place.expand(steady.shape[0], -1, -1), logs, few], 2)
+        pieces = running.index_select(1, last) - running.index_select(1, first)
+        return pieces.clamp(min=0).reshape(-1, 2 * (2 * SEEN + 1))
+
+    def _of_pieces(self, pieces: Tensor) -> Tensor:
+        """What the first layer of the network gets from the pieces: `first` of normalised logarithms."""
+        n_pieces = 2 * SEEN + 1
+        weight = self.halving.first.weight[:, self.n_steady + PLACES :] / self.spread.repeat(n_pieces)
+        shift = self.mean.repeat(n_pieces) @ weight.T
+        return (pieces + self.offsets.repeat(n_pieces)).log() @ weight.T - shift
+
+    def _steady(self, context: Tensor, encoded: Tensor) -> Tensor:
+        """What the first layer of the network gets from incident, totals and place, (n_showers, n_splits, hidden)."""
+        of_incident, of_place, _ = self.halving.first.weight.split(
+            [self.n_steady, PLACES, 2 * (2 * SEEN + 1)], 1
+        )
+        places = self.place @ of_place.T + self.halving.first.bias
+        return (torch.cat([context, encoded], 1) @ of_incident.T)[:, None] + places

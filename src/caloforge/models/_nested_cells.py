@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.detectors import Detector
-from caloforge.models._around import NOISE_PER_HIT, Around
+from caloforge.models._around import NOISE_PER_HIT, POOL, Around
 from caloforge.models._given_totals import log_density_of_parts, log_probability_of_hits
 from caloforge.models._hit_energies import (
     ANCHOR,
@@ -25,7 +25,6 @@ from caloforge.models._hit_energies import (
     draw_excess,
     log_excess,
     signed_sum,
-    unstepped,
 )
 from caloforge.models._mixtures import log_density, running_sum
 from caloforge.models._nested_window import WindowPass
@@ -36,6 +35,10 @@ from caloforge.models._sublattices import PASSES, REACH, split_layer
 
 SCALE = 0.1
 """MeV: cells are seen as log(1 + energy / SCALE); near what a minimum ionising particle leaves in 0.3 mm silicon."""
+JUMP = 0.5
+"""What any hit has more than no hit on that scale."""
+AXIS_REACH = 5.0
+"""Layers after which the centre of a layer counts for 1 / e in what the passes are told of the axis of the shower."""
 CORE = 1.5
 """Cells: distance from the axis at which the weight of a cell in the centre of the core has fallen to 1 / e."""
 MOMENTS = 5
@@ -101,7 +104,6 @@ class NestedCells(nn.Module):
     lever: Tensor
     crop: Tensor
     to_crop: Tensor
-    running: Tensor
     signed: Tensor
     offsets: Tensor
     scales: Tensor
@@ -150,7 +152,9 @@ class NestedCells(nn.Module):
             shares.append(
                 Shares(n_groups, n_about + 2 * seen * n_groups, detector.threshold, SHARES_WIDTH, mixtures=6)
             )
-            n_told = 1 + n_about + 2 * n_groups + seen * (2 * n_groups + MOMENTS) + 2
+            n_told = (
+                1 + n_about + 2 * n_groups + seen * (2 * n_groups + MOMENTS) + (MOMENTS if seen else 0) + 2
+            )
             passes.append(
                 nn.ModuleList(
                     WindowPass(
@@ -187,7 +191,6 @@ class NestedCells(nn.Module):
             "lever": torch.stack([x, y, 3 * x * core, 3 * y * core, one, one, core, core], 1)[inside],
             "crop": crop,
             "to_crop": to_crop[:-1],
-            "running": running_sum(mixtures),
             "signed": signed_sum(running_sum(mixtures)),
             "offsets": torch.tensor([0.3, 0.01]).repeat_interleave(n_groups),
             "scales": torch.tensor([1 / 2, 1 / 3]).repeat_interleave(n_groups),
@@ -203,7 +206,7 @@ class NestedCells(nn.Module):
     @property
     def _noise_sizes(self) -> tuple[int, ...]:
         """Per layer: hits and energies in the window, hits around it, shares."""
-        return self.n_window, self.n_window, self.most_around * NOISE_PER_HIT, 2 + 2 * len(self.sizes)
+        return self.n_window, self.n_window, POOL * NOISE_PER_HIT, 2 + 2 * len(self.sizes)
 
     def losses(
         self, context: Tensor, showers: Tensor, random: torch.Generator | None = None
@@ -227,8 +230,10 @@ class NestedCells(nn.Module):
         group_energy = torch.stack([part.sum(2) for part in groups], 2)
         about = torch.cat([describe(hits, energy), self.over_layers(context, hits, energy)], 2)
         encoded = self.of_groups(group_hits, group_energy)
-        moments = self.moments(torch.cat(parts, 2))
-        crop = functional.pad(compress(cells), (0, 1))[:, :, self.crop]
+        levers = torch.cat(parts, 2) @ self.lever
+        moments = self.moments(levers)
+        seen_as = compress(cells) * (cells > 0)
+        crop = functional.pad(seen_as, (0, 1))[:, :, self.crop]
 
         of_hits, of_energy = self.around.likelihood(
             torch.cat([about, encoded], 2).flatten(0, 1), around.flatten(0, 1), random
@@ -246,7 +251,8 @@ class NestedCells(nn.Module):
                     group_energy[:, layers].flatten(0, 1),
                 ).sum()
             )
-            told = self._told(about[:, layers], encoded[:, layers], near[0], near[1])
+            axis = [self._axis(levers[:, drawn], drawn, stage)] if drawn else []
+            told = self._told(about[:, layers], encoded[:, layers], near[0], [*near[1], *axis])
             own = crop[:, layers].flatten(0, 1)
             seen = [values.flatten(0, 1) for values in near[2]]
             known: list[Tensor] = []
@@ -261,10 +267,8 @@ class NestedCells(nn.Module):
                     logit, hit.to(logit.dtype), reduction="sum"
                 )
                 row = hit.nonzero()[:, 0]
-                weight, normals = network.energies(state.transpose(1, 2)[hit])
-                mean, log_sigma = unstepped(normals, self.running)
+                mixture = network.energies(state.transpose(1, 2)[hit])
                 value = log_excess(part[hit], self.threshold)
-                mixture = weight, mean, log_sigma
                 of_energy = of_energy + log_density_of_parts(mixture, value, row, len(hit), random).sum()
                 of_energy = of_energy + ANCHOR * log_density(*mixture, value).sum()
                 known.append(part)
@@ -285,49 +289,53 @@ class NestedCells(nn.Module):
             (n_showers, n_layers, n_rows, n_columns) in MeV, each layer with its hits and energy.
         """
         n, n_layers = noise.shape[0], self.n_layers
-        for_hits, for_energies, for_around, for_shares = noise.split(
-            [size * n_layers for size in self._noise_sizes], 1
+        of_passes = [len(stage.layers) * size for stage in self.stages for size in self.sizes]
+        own_sizes = [size * n_layers for size in self._noise_sizes]
+        for_hits, *for_energies, for_around, for_shares = noise.split(
+            [own_sizes[0], *of_passes, *own_sizes[2:]], 1
         )
         about = torch.cat([describe(hits, energy), self.over_layers(context, hits, energy)], 2)
         shared, spare = self._share(about, hits, energy, for_shares)
         encoded = self.of_groups(shared, spare + self.threshold * shared)
         row, cell, found, lost = self.around.sample(
             torch.cat([about, encoded], 2).flatten(0, 1),
-            shared[:, :, :1].reshape(-1, 1),
-            spare[:, :, :1].reshape(-1, 1),
-            for_around.reshape(n * n_layers, -1),
+            shared[:, :, 0],
+            spare[:, :, 0],
+            for_around,
         )
-        shared = shared[:, :, 1:] + self._largest(shared[:, :, 1:]) * lost.reshape(n, n_layers, 1)
+        shared = shared[:, :, 1:] + self._largest(shared[:, :, 1:]) * lost[..., None]
         where = self.to_crop.index_select(0, cell)
         size = self.side**2
         crop = torch.zeros(n * n_layers * size).scatter_add(
-            0, row * size + where.clamp(min=0), compress(found) * (where >= 0).to(found.dtype)
+            0, row * size + where.clamp(min=0), compress(found) * ((where >= 0) & (found > 0)).to(found.dtype)
         )
         crop = crop.reshape(n, n_layers, size)
         places, energies = [row * self.n_layer + cell], [found]
 
         tail = (0.5 - 0.5 * torch.erf(for_hits / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
-        logistic = ((1 - tail) / tail).log()
-        done = 0
-        drawn: list[Tensor] = []
+        logistic = ((1 - tail) / tail).log().split(of_passes, 1)
+        tails = (-tail).split(of_passes, 1)
+        maps: list[Tensor] = []
+        levers: list[Tensor] = []
         order: list[int] = []
+        done = 0
         for stage, passes in zip(self.stages, self.passes, strict=True):
             layers, count = torch.tensor(stage.layers), len(stage.layers)
-            numbers = slice(done * self.n_window, (done + count) * self.n_window)
-            own = [
-                values[:, numbers].reshape(-1, self.n_window).split(self.sizes, 1)
-                for values in (tail, logistic, for_energies)
-            ]
-            earlier = torch.cat(drawn, 1) if drawn else about[:, :0]
-            near_maps = self._near(earlier[:, :, MOMENTS:], stage)
-            near_moments = self._near(earlier[:, :, :MOMENTS], stage)
-            near_groups = self._near(encoded[:, order], stage)
-            told = self._told(about[:, layers], encoded[:, layers], near_groups, near_moments)
+            near_maps = near_moments = near_groups = []
+            if order:
+                all_levers = torch.cat(levers, 1)
+                near_maps = self._near(torch.cat(maps, 1), stage)
+                near_moments = self._near(self.moments(all_levers), stage)
+                near_moments = [*near_moments, self._axis(all_levers, order, stage)]
+                near_groups = self._near(encoded.index_select(1, torch.tensor(order)), stage)
+            told = self._told(
+                about.index_select(1, layers), encoded.index_select(1, layers), near_groups, near_moments
+            )
             seen = [values.flatten(0, 1) for values in near_maps]
-            here = crop[:, layers].flatten(0, 1)
+            here = crop.index_select(1, layers).flatten(0, 1)
             rows = (torch.arange(n)[:, None] * n_layers + layers).flatten()
             group_hits, group_spare = (
-                values[:, layers].flatten(0, 1).split(1, 1) for values in (shared, spare[:, :, 1:])
+                values.index_select(1, layers).flatten(0, 1).split(1, 1) for values in (shared, spare)
             )
             known: list[Tensor] = []
             for number, network in enumerate(passes):
@@ -336,22 +344,22 @@ class NestedCells(nn.Module):
                     network,
                     logit,
                     state,
-                    tuple(values[number] for values in own),
+                    tuple(values[done].reshape(logit.shape) for values in (tails, logistic, for_energies)),
                     group_hits[number],
-                    group_spare[number],
+                    group_spare[number + 1],
                 )
+                done += 1
                 known.append(part)
                 column = hit_place - hit_row * self.sizes[number]
-                if number + 1 < len(passes) or count < n_layers:
+                if not (stage is self.stages[-1] and network is passes[-1]):
                     in_crop = hit_row * size + self._cells_of(number).index_select(0, column)
                     here = here.flatten().scatter(0, in_crop, compress(found)).reshape(-1, size)
                 in_layer = torch.tensor(self.lattice.passes[number]).index_select(0, column)
                 places.append(rows.index_select(0, hit_row) * self.n_layer + in_layer)
                 energies.append(found)
-            both = torch.cat([self.moments(torch.cat(known, 1)), here], 1)
-            drawn.append(both.unflatten(0, (-1, count)))
+            levers.append((torch.cat(known, 1) @ self.lever).unflatten(0, (-1, count)))
+            maps.append(here.unflatten(0, (-1, count)))
             order += stage.layers
-            done += count
         flat = torch.zeros(n * n_layers * self.n_layer)
         showers = flat.scatter_add(0, torch.cat(places), torch.cat(energies))
         return showers.reshape(n, n_layers, self.lattice.n_rows, self.lattice.n_columns)
@@ -366,9 +374,9 @@ class NestedCells(nn.Module):
         done = 0
         for stage, shares in zip(self.stages, self.shares, strict=True):
             layers, count = torch.tensor(stage.layers), len(stage.layers)
-            told = torch.cat([about[:, layers], *self._near(encoded, stage)], 2).flatten(0, 1)
+            told = torch.cat([about.index_select(1, layers), *self._near(encoded, stage)], 2).flatten(0, 1)
             own = tuple(values[:, done : done + count].flatten(0, 1) for values in random)
-            of_layer = (values[:, layers].reshape(-1, 1) for values in (hits, spare))
+            of_layer = (values.index_select(1, layers).reshape(-1, 1) for values in (hits, spare))
             shared, part = (
                 values.unflatten(0, (-1, count)) for values in shares.sample(told, *of_layer, most, own)
             )
@@ -376,7 +384,7 @@ class NestedCells(nn.Module):
             encoded = torch.cat([encoded, self.of_groups(shared, part + self.threshold * shared)], 1)
             done += count
         back = torch.tensor([layer for stage in self.stages for layer in stage.layers]).argsort()
-        shared, spare = (torch.cat(values, 1)[:, back] for values in zip(*found, strict=True))
+        shared, spare = (torch.cat(values, 1).index_select(1, back) for values in zip(*found, strict=True))
         return shared, spare
 
     def _draw(
@@ -400,12 +408,12 @@ class NestedCells(nn.Module):
         ranked = functional.pad(score.topk(n_cells, dim=1).values, (0, 1), value=-1000.0)
         cut = ranked.gather(1, hits.clamp(max=n_cells).long())
         place = (score > cut).flatten().nonzero()[:, 0]
-        row = place // n_cells
+        row = torch.div(place, n_cells, rounding_mode="trunc")
         of_hits = state.transpose(1, 2).reshape(-1, network.width).index_select(0, place)
-        weight, normals = network.energies(of_hits)
+        weight, normals = network.energy_steps(of_hits)
         lack = (cut - logit).flatten().index_select(0, place)
         mean, log_sigma = choose_normal(
-            normals, weight, -tail.flatten().index_select(0, place), lack, self.signed
+            normals, weight, tail.flatten().index_select(0, place), lack, self.signed
         )
         excess = draw_excess(mean, log_sigma, normal.flatten().index_select(0, place))
         blank = torch.zeros_like(score)
@@ -418,8 +426,11 @@ class NestedCells(nn.Module):
         """Values (n, n_drawn, ...) of the layers before and after those of a stage; nothing for the first stage."""
         if not earlier.shape[1]:
             return []
-        padded = torch.cat([torch.zeros_like(earlier[:, :1]), earlier], 1)
-        return [padded.index_select(1, torch.tensor(which)) for which in (stage.before, stage.after)]
+        lowest = min(*stage.before, *stage.after)
+        if lowest == 0:
+            earlier = torch.cat([torch.zeros_like(earlier[:, :1]), earlier], 1)
+        sides = [torch.tensor(which) - min(lowest, 1) for which in (stage.before, stage.after)]
+        return [earlier.index_select(1, which) for which in sides]
 
     def _told(
         self, about: Tensor, encoded: Tensor, near_groups: list[Tensor], near_moments: list[Tensor]
@@ -431,7 +442,7 @@ class NestedCells(nn.Module):
     def _with_drawn(self, told: Tensor, known: list[Tensor]) -> Tensor:
         """Add the centre of the cells that are drawn already, in cells."""
         if not known:
-            return torch.cat([told, torch.zeros_like(told[:, :2])], 1)
+            return functional.pad(told, (0, 2))
         energies = torch.cat(known, 1)
         centre = energies @ self.lever[: energies.shape[1], :2]
         return torch.cat([told, centre / (energies.sum(1, keepdim=True) + 0.01)], 1)
@@ -452,21 +463,26 @@ class NestedCells(nn.Module):
         """Encode hits and energies in MeV, both (..., n_groups), as network input (..., 2 * n_groups)."""
         return (torch.cat([hits, energy], -1) + self.offsets).log() * self.scales
 
-    def moments(self, energies: Tensor) -> Tensor:
+    def moments(self, levers: Tensor) -> Tensor:
         """Centre of windows (x, y), its distance from the axis and three times the centre of the core, in cells.
 
         Args:
-            energies: (..., n_window) in MeV, in the order of passes.
+            levers: (..., 8) sums of energy times `lever`.
 
         Returns:
             (..., 5).
         """
-        levers = energies @ self.lever
         centre = levers[..., :4] / (levers[..., 4:] + 0.01)
         distance = (centre[..., :2].square().sum(-1, keepdim=True) + 0.01).sqrt()
         return torch.cat([centre, distance], -1)
 
+    def _axis(self, levers: Tensor, order: list[int], stage: Stage) -> Tensor:
+        """Moments of all layers drawn in earlier stages together, the nearest counting most, (n, n_layers, 5)."""
+        distance = (torch.tensor(stage.layers)[:, None] - torch.tensor(order)).abs()
+        weights = torch.exp(-distance / AXIS_REACH).to(levers.device)
+        return self.moments(weights @ levers)
+
 
 def compress(energies: Tensor) -> Tensor:
-    """Bring cell energies in MeV to the scale on which the networks see them, of the same shape."""
-    return (energies / SCALE).log1p()
+    """Bring energies of hits in MeV to the scale on which the networks see them, of the same shape; no hit is 0."""
+    return (energies / SCALE).log1p() + JUMP

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.models._hit_energies import first_normals
+from caloforge.models._hit_energies import first_normals, to_steps
 from caloforge.models._sublattices import REACH
 
 
@@ -32,6 +32,7 @@ class WindowPass(nn.Module):
     """
 
     places: Tensor
+    to_steps: Tensor
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class WindowPass(nn.Module):
         self.logit = nn.Conv2d(width, 1, 1)
         self.of_energy = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 3 * mixtures))
         self.register_buffer("places", places, persistent=False)
+        self.register_buffer("to_steps", to_steps(mixtures), persistent=False)
         head = self.of_energy[2]
         assert isinstance(head, nn.Linear)
         assert self.logit.bias is not None
@@ -85,14 +87,22 @@ class WindowPass(nn.Module):
             state = functional.relu(layer(state) + state)
         return self.logit(state).flatten(1), state.flatten(2)
 
-    def energies(self, state: Tensor) -> tuple[Tensor, Tensor]:
+    def energies(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tell the energies of hits.
 
         Args:
             state: (n_hits, width), of `forward`.
 
         Returns:
-            Logarithms of the weights of normals (n_hits, mixtures), and the normals, see `unstepped`.
+            Logarithms of the weights of normals, means and log sigmas, all (n_hits, mixtures).
         """
-        weight, normals = self.of_energy(state).split([self.mixtures, 2 * self.mixtures], 1)
-        return weight, normals.unflatten(1, (2, self.mixtures))
+        weight, mean, log_sigma = self.of_energy(state).split(self.mixtures, 1)
+        return weight, mean, log_sigma
+
+    def energy_steps(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The same as steps, for drawing: weights (n_hits, mixtures) and steps (n_hits, 2, mixtures)."""
+        first, _, head = self.of_energy
+        hidden = functional.relu(first(state))
+        numbers = functional.linear(hidden, self.to_steps @ head.weight, self.to_steps @ head.bias)
+        weight, steps = numbers.split([self.mixtures, 2 * self.mixtures], 1)
+        return weight, steps.unflatten(1, (2, self.mixtures))

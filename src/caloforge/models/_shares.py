@@ -31,24 +31,14 @@ class Shares(nn.Module):
         threshold: Of the detector, in MeV.
         hidden: Width of the network.
         mixtures: Components of both mixtures.
-        with_single: Two groups only: the network of energies is also told how the energy would be shared out if the
-            hits of one group, or of the other, had the energy of a typical single hit, `single` in MeV. Where hits are
-            few, their energies peak there.
     """
 
-    single: Tensor
     running: Tensor
     before: Tensor
     left: Tensor
 
     def __init__(
-        self,
-        n_groups: int,
-        told: int,
-        threshold: float,
-        hidden: int = 96,
-        mixtures: int = 8,
-        with_single: bool = False,
+        self, n_groups: int, told: int, threshold: float, hidden: int = 96, mixtures: int = 8
     ) -> None:
         super().__init__()
         self.threshold, self.mixtures, self.n_parts = threshold, mixtures, n_groups - 1
@@ -56,8 +46,7 @@ class Shares(nn.Module):
         self.first = nn.Linear(told, hidden)
         self.second = nn.Linear(hidden, hidden)
         self.of_hits = nn.Linear(hidden, n_numbers)
-        self.n_odds = 2 if with_single else 0
-        self.with_hits = nn.Linear(hidden + 3 * self.n_parts + self.n_odds, hidden)
+        self.with_hits = nn.Linear(hidden + 3 * self.n_parts, hidden)
         self.of_energy = nn.Linear(hidden, n_numbers)
         for head in (self.of_hits, self.of_energy):
             nn.init.normal_(head.weight, std=0.05)
@@ -65,10 +54,6 @@ class Shares(nn.Module):
             with torch.no_grad():
                 places = head.bias[mixtures : mixtures * (1 + self.n_parts)].view(mixtures, self.n_parts)
                 places += torch.linspace(-1, 1, mixtures)[:, None]
-        if with_single:
-            self.from_odds = nn.Linear(self.n_odds, n_numbers, bias=False)
-            nn.init.zeros_(self.from_odds.weight)
-        self.register_buffer("single", torch.ones(()))
         self.register_buffer("running", running_sum(mixtures), persistent=False)
         # what earlier parts take from part k, and what is left for group k when all parts before it are cut off
         self.register_buffer("before", torch.triu(torch.ones(n_groups, n_groups), 1), persistent=False)
@@ -102,8 +87,7 @@ class Shares(nn.Module):
         log_probability = (log_upper + torch.log1p(-difference.exp())).clamp(min=-50.0)
         of_hits = torch.logsumexp(log_weights(weight) + (log_probability * (rest > 0)).sum(2), 1)
 
-        spare = (energy - hits * self.threshold).clamp(min=0)
-        weight, mean, log_sigma = self._energy_mixture(hidden, hits, spare.sum(1, keepdim=True))
+        weight, mean, log_sigma = self._energy_mixture(hidden, hits)
         shared = (part > 0) & (part < rest)
         log_sigma = log_sigma.clamp(NARROWEST, WIDEST)
         pull = (self._odds(hits, energy)[:, None] - mean) * (-log_sigma).exp()
@@ -112,12 +96,7 @@ class Shares(nn.Module):
         return -(of_hits + of_energy)
 
     def sample(
-        self,
-        told: Tensor,
-        hits: Tensor,
-        spare: Tensor,
-        most: tuple[int, ...] | None,
-        random: tuple[Tensor, ...],
+        self, told: Tensor, hits: Tensor, spare: Tensor, most: tuple[int, ...], random: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
         """Draw the hits and energies of the groups.
 
@@ -125,7 +104,7 @@ class Shares(nn.Module):
             told: (n, told).
             hits: (n, 1) of the layer.
             spare: (n, 1) energy of the layer in MeV above hits * threshold.
-            most: Hits that each group can have, if that is limited.
+            most: Hits that each group can have.
             random: See `share_noise`.
 
         Returns:
@@ -139,15 +118,13 @@ class Shares(nn.Module):
         rest, parts = hits, []
         for k in range(self.n_parts):
             room = rest + 1
-            part = (room * share[k] + room.sqrt() * shift[k]).floor().clamp(min=0.0)
-            if most is not None:
-                part = part.clamp(max=float(most[k]))
-                part = torch.maximum(part, rest - float(sum(most[k + 1 :])))  # what the others cannot take
+            part = (room * share[k] + room.sqrt() * shift[k]).floor().clamp(0.0, float(most[k]))
+            part = torch.maximum(part, rest - float(sum(most[k + 1 :])))  # no more than the others can take
             parts.append(torch.minimum(part, rest))
             rest = rest - parts[k]
         shared = torch.cat([*parts, rest], 1)
 
-        mean, log_sigma = self._chosen(self._energy_numbers(hidden, shared, spare), second)
+        mean, log_sigma = self._chosen(self._energy_numbers(hidden, shared), second)
         odds = mean + self._log_odds_of_hits(shared) + log_sigma.clamp(NARROWEST, WIDEST).exp() * normal
         odds = odds.clamp(-LARGEST_ODDS, LARGEST_ODDS)
         odds = torch.where((shared @ self.before.T)[:, :-1] <= 0, ALL_OR_NOTHING, odds)
@@ -177,24 +154,15 @@ class Shares(nn.Module):
         room = rest + 1
         return room * torch.sigmoid(place) - 0.5, 0.3 * room.sqrt() * width.clamp(-4.0, 3.0).exp()
 
-    def _energy_mixture(self, hidden: Tensor, hits: Tensor, spare: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weight, mean, log_sigma = self._mixture(self._energy_numbers(hidden, hits, spare))
+    def _energy_mixture(self, hidden: Tensor, hits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        weight, mean, log_sigma = self._mixture(self._energy_numbers(hidden, hits))
         return weight, mean + self._log_odds_of_hits(hits)[:, None], log_sigma
 
-    def _energy_numbers(self, hidden: Tensor, hits: Tensor, spare: Tensor) -> Tensor:
+    def _energy_numbers(self, hidden: Tensor, hits: Tensor) -> Tensor:
         parts = hits[:, :-1]
-        log_odds = self._log_odds_of_hits(hits)
-        about = [log_odds / 2, (parts + 0.3).log() / 2, (parts + 0.5).rsqrt()]
-        if not self.n_odds:
-            numbers: Tensor = self.of_energy(functional.silu(self.with_hits(torch.cat([hidden, *about], 1))))
-            return numbers
-        singles = (hits * self.single).clamp(min=1e-4)
-        others = torch.maximum(spare - singles, 0.05 * spare + 1e-4)
-        odds = (singles.log() - others.log()).clamp(-6.0, 6.0)
-        front, back = odds.split(1, 1)
-        odds = torch.cat([front, -back], 1) - log_odds
-        hidden = functional.silu(self.with_hits(torch.cat([hidden, *about, odds], 1)))
-        return self.of_energy(hidden) + self.from_odds(odds)  # type: ignore[no-any-return]
+        about = [self._log_odds_of_hits(hits) / 2, (parts + 0.3).log() / 2, (parts + 0.5).rsqrt()]
+        numbers: Tensor = self.of_energy(functional.silu(self.with_hits(torch.cat([hidden, *about], 1))))
+        return numbers
 
     def _log_odds_of_hits(self, hits: Tensor) -> Tensor:
         """Logarithm of hits of each part to those of all groups after it, (n, n_parts)."""
