@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from caloforge.models._layers import LayerModel, encode_incident, mean_excess
+from caloforge.models._layers import SEEN, LayerModel, encode_incident, mean_excess, plan_splits
+from caloforge.models._totals import TOTALS_NOISE
 
 PARTICLES = (11, 22)
 
@@ -31,33 +33,78 @@ def test_mean_excess_of_empty_layers_is_zero() -> None:
     torch.testing.assert_close(found, torch.tensor([0.0, 0.2]))
 
 
-def test_training_and_drawing_see_the_same_history() -> None:
-    # the likelihood's summaries of all layers at once are those that drawing collects layer by layer
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 7, 25, 30])
+def test_splits_lead_to_single_layers(n_layers: int) -> None:
+    edges = {0, n_layers}
+    for step in plan_splits(n_layers):
+        for split in step:
+            assert list(split.edges) == sorted(split.edges)
+            first, end = split.edges[SEEN : SEEN + 2]
+            assert set(split.edges) <= edges
+            assert first < split.middle < end
+            assert not any(first < edge < end for edge in edges)
+        edges |= {split.middle for split in step}
+    assert edges == set(range(n_layers + 1))
+
+
+def test_training_and_drawing_see_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     random = torch.Generator().manual_seed(1)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = LayerModel(6, 3, 0.015)
     incident, hits, energy = toy_layers(5, random)
-    model = LayerModel(3, 3, 25, 0.015)
-    history = model._history(incident[:, 1], hits, energy)
-    first = history[:, 0]
-    empty = model._summary(incident[:, 1:2], *(torch.zeros(5, 1) for _ in range(4)))
-    torch.testing.assert_close(first, torch.cat([torch.zeros(5, 9), empty], 1))
-    third = model._summary(
-        incident[:, 1:2],
-        hits[:, :2].sum(1, keepdim=True),
-        energy[:, :2].sum(1, keepdim=True),
-        energy[:, 1:2],
-        energy[:, :2].amax(1, keepdim=True),
-    )
-    recent = model._normalised(hits[..., None], energy[..., None])
-    torch.testing.assert_close(
-        history[:, 2], torch.cat([recent[:, 1], recent[:, 0], torch.zeros(5, 3), third], 1)
-    )
+    context = encode_incident(incident, PARTICLES)
+    model.fit_scales(context, incident[:, 1], hits, energy)
+    seen: dict[str, list[torch.Tensor]] = {"sample": [], "loss": []}
+    for name, kept in seen.items():
+        method = getattr(model.halving, name)
+
+        def record(first, *rest, kept=kept, method=method):
+            kept.append(first)
+            return method(first, *rest)
+
+        monkeypatch.setattr(model.halving, name, record)
+    with torch.no_grad():
+        encoded: list[torch.Tensor] = []
+        draw = model.totals.sample
+
+        def keep(*arguments):
+            encoded.append(draw(*arguments)[0])
+            return (encoded[0], *draw(*arguments)[1:])
+
+        monkeypatch.setattr(model.totals, "sample", keep)
+        hits, energy = model.sample(
+            context, incident[:, 1], torch.randn((5, model.noise_size), generator=random)
+        )
+        monkeypatch.setattr(model.totals, "encode", lambda *_: encoded[0])
+        model.loss(context, incident[:, 1], hits, energy, random)
+    drawn = torch.cat([first.unflatten(0, (5, -1)) for first in seen["sample"]], 1)
+    torch.testing.assert_close(drawn, seen["loss"][0].unflatten(0, (5, -1)), rtol=1e-3, atol=1e-3)
+
+
+def test_layers_add_up_to_the_totals() -> None:
+    random = torch.Generator().manual_seed(1)
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        model = LayerModel(7, 3, 0.015)
+    incident, _, _ = toy_layers(50, random)
+    context = encode_incident(incident, PARTICLES)
+    noise = torch.randn((50, model.noise_size), generator=random)
+    with torch.no_grad():
+        hits, energy = model.sample(context, incident[:, 1], noise)
+        _, total_hits, total_energy = model.totals.sample(context, incident[:, 1], noise[:, :TOTALS_NOISE])
+    assert torch.equal(hits.sum(1), total_hits[:, 0])
+    assert torch.equal(hits, hits.round())
+    assert (hits >= 0).all()
+    wanted = torch.maximum(total_energy, 0.015 * total_hits)[:, 0] * (total_hits[:, 0] > 0)
+    torch.testing.assert_close(energy.sum(1), wanted, rtol=1e-4, atol=1e-3)
 
 
 def test_it_learns_mean_and_fluctuation() -> None:
     random = torch.Generator().manual_seed(2)
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        model = LayerModel(3, 3, 100, 0.015, hidden=32)
+        model = LayerModel(3, 3, 0.015, hidden=32)
     incident, hits, energy = toy_layers(4000, random)
     context = encode_incident(incident, PARTICLES)
     model.fit_scales(context, incident[:, 1], hits, energy)
@@ -68,7 +115,7 @@ def test_it_learns_mean_and_fluctuation() -> None:
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        noise = torch.randn((4000, 12), generator=random)
+        noise = torch.randn((4000, model.noise_size), generator=random)
         drawn_hits, drawn_energy = model.sample(context, incident[:, 1], noise)
     for drawn, true in ((drawn_hits, hits), (drawn_energy, energy)):
         assert torch.all((drawn.mean(0) / true.mean(0) - 1).abs() < 0.08)

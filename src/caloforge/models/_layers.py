@@ -184,7 +184,8 @@ class LayerModel(nn.Module):
         """
         for_totals, for_splits = noise.split([TOTALS_NOISE, NOISE_PER_SPLIT * len(self.splits)], 1)
         encoded, sum_hits, sum_energy = self.totals.sample(context, incident_energy, for_totals)
-        total = torch.cat([sum_hits, (sum_energy - self.threshold * sum_hits).clamp(min=0)], 1)
+        spare = (sum_energy - self.threshold * sum_hits).clamp(min=0) * sum_hits.clamp(max=1)
+        total = torch.cat([sum_hits, spare], 1)
         sizes = [len(step) for step in self.steps]
         random = split_noise(for_splits.unflatten(1, (len(self.splits), NOISE_PER_SPLIT))).split(sizes, 1)
         steady = self._steady(context, encoded).split(sizes, 1)

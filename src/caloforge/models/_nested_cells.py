@@ -296,21 +296,9 @@ class NestedCells(nn.Module):
         )
         about = torch.cat([describe(hits, energy), self.over_layers(context, hits, energy)], 2)
         shared, spare = self._share(about, hits, energy, for_shares)
+        shared, crop, place, found = self._draw_around(about, shared, spare, for_around)
         encoded = self.of_groups(shared, spare + self.threshold * shared)
-        row, cell, found, lost = self.around.sample(
-            torch.cat([about, encoded], 2).flatten(0, 1),
-            shared[:, :, 0],
-            spare[:, :, 0],
-            for_around,
-        )
-        shared = shared[:, :, 1:] + self._largest(shared[:, :, 1:]) * lost[..., None]
-        where = self.to_crop.index_select(0, cell)
-        size = self.side**2
-        crop = torch.zeros(n * n_layers * size).scatter_add(
-            0, row * size + where.clamp(min=0), compress(found) * ((where >= 0) & (found > 0)).to(found.dtype)
-        )
-        crop = crop.reshape(n, n_layers, size)
-        places, energies = [row * self.n_layer + cell], [found]
+        places, energies, size = [place], [found], self.side**2
 
         tail = (0.5 - 0.5 * torch.erf(for_hits / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
         logistic = ((1 - tail) / tail).log().split(of_passes, 1)
@@ -345,7 +333,7 @@ class NestedCells(nn.Module):
                     logit,
                     state,
                     tuple(values[done].reshape(logit.shape) for values in (tails, logistic, for_energies)),
-                    group_hits[number],
+                    group_hits[number + 1],
                     group_spare[number + 1],
                 )
                 done += 1
@@ -364,13 +352,40 @@ class NestedCells(nn.Module):
         showers = flat.scatter_add(0, torch.cat(places), torch.cat(energies))
         return showers.reshape(n, n_layers, self.lattice.n_rows, self.lattice.n_columns)
 
+    def _draw_around(
+        self, about: Tensor, shared: Tensor, spare: Tensor, noise: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draw the hits around the windows of all layers.
+
+        Returns:
+            Hits of groups (n, n_layers, n_groups): those that found no place are in the pass with the most hits now;
+            the neighbourhood of windows as the passes see it, (n, n_layers, side * side); and of each
+            hit its place in (n, n_layers, n_rows, n_columns) as one number and its energy in MeV.
+        """
+        n, n_layers = about.shape[0], self.n_layers
+        encoded = self.of_groups(shared, spare + self.threshold * shared)
+        told = torch.cat([about, encoded], 2).flatten(0, 1)
+        row, cell, found, lost = self.around.sample(told, shared[:, :, 0], spare[:, :, 0], noise)
+        lost = lost[..., None]
+        of_passes = shared[:, :, 1:] + self._largest(shared[:, :, 1:]) * lost
+        where, size = self.to_crop.index_select(0, cell), self.side**2
+        visible = ((where >= 0) & (found > 0)).to(found.dtype)
+        crop = torch.zeros(n * n_layers * size)
+        crop = crop.scatter_add(0, row * size + where.clamp(min=0), compress(found) * visible)
+        return (
+            torch.cat([shared[:, :, :1] - lost, of_passes], 2),
+            crop.reshape(n, n_layers, size),
+            row * self.n_layer + cell,
+            found,
+        )
+
     def _share(self, about: Tensor, hits: Tensor, energy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Share out hits and energies of all layers, in stages: hits and spare energies, (n, n_layers, n_groups)."""
         spare = (energy - hits * self.threshold).clamp(min=0)
         random = share_noise(noise.unflatten(1, (self.n_layers, -1)))
         most = (self.most_around, *self.sizes)
         found: list[tuple[Tensor, Tensor]] = []
-        encoded = about[:, :0, : len(self.offsets)]
+        encoded = about.new_zeros(about.shape[0], 0, len(self.offsets))
         done = 0
         for stage, shares in zip(self.stages, self.shares, strict=True):
             layers, count = torch.tensor(stage.layers), len(stage.layers)
