@@ -53,11 +53,13 @@ class Around(nn.Module):
 
     cells: Tensor
     beside: Tensor
-    lost: Tensor
     places: Tensor
     to_steps: Tensor
     signed: Tensor
     sum_kernel: Tensor
+    sum_shapes: Tensor
+    sum_cells: Tensor
+    sum_blocks: Tensor
 
     def __init__(
         self,
@@ -223,5 +225,5 @@ class Around(nn.Module):
         which = shape * self.n_blocks + block
         start = (up_to - in_blocks).flatten().index_select(0, which)[:, None]
         ends = (table @ self.sum_cells).flatten(0, 1).index_select(0, which)
-        cell = block * BLOCK + (uniform - start > ends[:, :-1]).long().sum(1)
+        cell: Tensor = block * BLOCK + (uniform - start > ends[:, :-1]).long().sum(1)
         return cell.clamp(max=self.n_cells - 1)

@@ -52,7 +52,8 @@ def to_steps(mixtures: int) -> Tensor:
     """
     steps = torch.eye(mixtures).roll(1, 1) - torch.eye(mixtures)
     steps[-1] = torch.eye(mixtures)[0]
-    return torch.block_diag(torch.eye(mixtures), steps, steps)
+    matrix: Tensor = torch.block_diag(torch.eye(mixtures), steps, steps)
+    return matrix
 
 
 def signed_sum(running: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch.nn import functional
 from caloforge.models._halving import NOISE_PER_SPLIT, Halving, split_noise
 from caloforge.models._totals import HIT_OFFSET, TOTALS_NOISE, Totals
 
+GAMMA = 22
 REFERENCE_ENERGY = 10_000.0  # MeV, the middle of 1 to 100 GeV on a log scale
 SEEN = 2
 """Pieces on either side that a split sees."""
@@ -162,14 +163,13 @@ class LayerModel(nn.Module):
         column = {edge: edge for edge in range(self.n_layers + 1)}
         pieces = self._pieces(running, self.splits, column)
         first = self._steady(context, encoded).flatten(0, 1) + self._of_pieces(pieces)
-        edges = [
-            [edge(split) for split in self.splits]
-            for edge in (lambda s: s.edges[SEEN], lambda s: s.middle, lambda s: s.edges[SEEN + 1])
-        ]
-        start, middle, end = (running[:, torch.tensor(which, device=hits.device)] for which in edges)
+        edges = torch.tensor(
+            [(s.edges[SEEN], s.middle, s.edges[SEEN + 1]) for s in self.splits], device=hits.device
+        )
+        start, middle, end = (running[:, which] for which in edges.unbind(1))
         parts = torch.stack([middle - start, end - middle], 3).clamp(min=0).flatten(0, 1)
-        of_splits = self.halving.loss(first, parts[:, 0], parts[:, 1])
-        return self.totals.loss(context, encoded) + of_splits.unflatten(0, (-1, len(self.splits))).sum(1)
+        of_splits = self.halving.loss(first, parts[:, 0], parts[:, 1]).reshape(-1, len(self.splits))
+        return self.totals.loss(context, encoded) + of_splits.sum(1)
 
     def sample(self, context: Tensor, incident_energy: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the hits and energies of all layers.
@@ -214,10 +214,10 @@ class LayerModel(nn.Module):
 
     def _pieces(self, running: Tensor, splits: list[Split], column: dict[int, int]) -> Tensor:
         """Hits and energy of each piece that splits see, (n_showers * n_splits, 2 * (2 * SEEN + 1))."""
-        last, first = (
-            torch.tensor([column[edge] for split in splits for edge in edges(split)], device=running.device)
-            for edges in (lambda s: s.edges[1:], lambda s: s.edges[:-1])
+        edges = torch.tensor(
+            [[column[edge] for edge in split.edges] for split in splits], device=running.device
         )
+        first, last = edges[:, :-1].flatten(), edges[:, 1:].flatten()
         pieces = running.index_select(1, last) - running.index_select(1, first)
         return pieces.clamp(min=0).reshape(-1, 2 * (2 * SEEN + 1))
 
@@ -226,7 +226,8 @@ class LayerModel(nn.Module):
         n_pieces = 2 * SEEN + 1
         weight = self.halving.first.weight[:, self.n_steady + PLACES :] / self.spread.repeat(n_pieces)
         shift = self.mean.repeat(n_pieces) @ weight.T
-        return (pieces + self.offsets.repeat(n_pieces)).log() @ weight.T - shift
+        logs = (pieces + self.offsets.repeat(n_pieces)).log()
+        return logs @ weight.T - shift
 
     def _steady(self, context: Tensor, encoded: Tensor) -> Tensor:
         """What the first layer of the network gets from incident, totals and place, (n_showers, n_splits, hidden)."""
@@ -234,4 +235,5 @@ class LayerModel(nn.Module):
             [self.n_steady, PLACES, 2 * (2 * SEEN + 1)], 1
         )
         places = self.place @ of_place.T + self.halving.first.bias
-        return (torch.cat([context, encoded], 1) @ of_incident.T)[:, None] + places
+        steady: Tensor = (torch.cat([context, encoded], 1) @ of_incident.T)[:, None] + places
+        return steady

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -198,6 +199,11 @@ class NestedCells(nn.Module):
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
 
+    def _stages(self) -> list[tuple[Stage, Shares, list[WindowPass]]]:
+        """Each stage with its networks."""
+        passes = [cast(list[WindowPass], list(cast(nn.ModuleList, networks))) for networks in self.passes]
+        return list(zip(self.stages, cast(list[Shares], list(self.shares)), passes, strict=True))
+
     @property
     def noise_size(self) -> int:
         """Random numbers that the cells of a shower take."""
@@ -240,7 +246,7 @@ class NestedCells(nn.Module):
         )
         of_shares = of_hits.new_zeros(())
         drawn: list[int] = []
-        for stage, shares, passes in zip(self.stages, self.shares, self.passes, strict=True):
+        for stage, shares, passes in self._stages():
             layers = torch.tensor(stage.layers)
             told = [about[:, layers]]
             near = [self._near(values[:, drawn], stage) for values in (encoded, moments, crop)]
@@ -252,7 +258,7 @@ class NestedCells(nn.Module):
                 ).sum()
             )
             axis = [self._axis(levers[:, drawn], drawn, stage)] if drawn else []
-            told = self._told(about[:, layers], encoded[:, layers], near[0], [*near[1], *axis])
+            of_rows = self._told(about[:, layers], encoded[:, layers], near[0], [*near[1], *axis])
             own = crop[:, layers].flatten(0, 1)
             seen = [values.flatten(0, 1) for values in near[2]]
             known: list[Tensor] = []
@@ -260,7 +266,7 @@ class NestedCells(nn.Module):
                 part = parts[number][:, layers].flatten(0, 1)
                 hidden = torch.cat([self._cells_of(k) for k in range(number, len(self.sizes))])
                 here = own.index_fill(1, hidden, 0.0)
-                logit, state = network(self._maps(here, seen), self._with_drawn(told, known))
+                logit, state = network(self._maps(here, seen), self._with_drawn(of_rows, known))
                 hit = part > 0
                 of_hits = of_hits + log_probability_of_hits(logit, hit, random).sum()
                 of_hits = of_hits - ANCHOR * functional.binary_cross_entropy_with_logits(
@@ -270,7 +276,7 @@ class NestedCells(nn.Module):
                 mixture = network.energies(state.transpose(1, 2)[hit])
                 value = log_excess(part[hit], self.threshold)
                 of_energy = of_energy + log_density_of_parts(mixture, value, row, len(hit), random).sum()
-                of_energy = of_energy + ANCHOR * log_density(*mixture, value).sum()
+                of_energy = of_energy + ANCHOR * log_density(mixture[0], mixture[1], mixture[2], value).sum()
                 known.append(part)
             drawn += stage.layers
         n = len(showers)
@@ -307,9 +313,11 @@ class NestedCells(nn.Module):
         levers: list[Tensor] = []
         order: list[int] = []
         done = 0
-        for stage, passes in zip(self.stages, self.passes, strict=True):
+        for stage, _, passes in self._stages():
             layers, count = torch.tensor(stage.layers), len(stage.layers)
-            near_maps = near_moments = near_groups = []
+            near_maps: list[Tensor] = []
+            near_moments: list[Tensor] = []
+            near_groups: list[Tensor] = []
             if order:
                 all_levers = torch.cat(levers, 1)
                 near_maps = self._near(torch.cat(maps, 1), stage)
@@ -387,14 +395,15 @@ class NestedCells(nn.Module):
         found: list[tuple[Tensor, Tensor]] = []
         encoded = about.new_zeros(about.shape[0], 0, len(self.offsets))
         done = 0
-        for stage, shares in zip(self.stages, self.shares, strict=True):
+        for stage, shares, _ in self._stages():
             layers, count = torch.tensor(stage.layers), len(stage.layers)
             told = torch.cat([about.index_select(1, layers), *self._near(encoded, stage)], 2).flatten(0, 1)
             own = tuple(values[:, done : done + count].flatten(0, 1) for values in random)
-            of_layer = (values.index_select(1, layers).reshape(-1, 1) for values in (hits, spare))
-            shared, part = (
-                values.unflatten(0, (-1, count)) for values in shares.sample(told, *of_layer, most, own)
+            hits_here, spare_here = (
+                values.index_select(1, layers).reshape(-1, 1) for values in (hits, spare)
             )
+            drawn = shares.sample(told, hits_here, spare_here, most, own)
+            shared, part = (values.unflatten(0, (-1, count)) for values in drawn)
             found.append((shared, part))
             encoded = torch.cat([encoded, self.of_groups(shared, part + self.threshold * shared)], 1)
             done += count
@@ -463,7 +472,8 @@ class NestedCells(nn.Module):
         return torch.cat([told, centre / (energies.sum(1, keepdim=True) + 0.01)], 1)
 
     def _maps(self, here: Tensor, seen: list[Tensor]) -> Tensor:
-        return torch.stack([here, *seen], 1).unflatten(2, (self.side, self.side))
+        maps: Tensor = torch.stack([here, *seen], 1).unflatten(2, (self.side, self.side))
+        return maps
 
     def _cells_of(self, number: int) -> Tensor:
         """The cells of a pass as indices into the crop."""

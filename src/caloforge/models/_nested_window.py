@@ -101,8 +101,9 @@ class WindowPass(nn.Module):
 
     def energy_steps(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """The same as steps, for drawing: weights (n_hits, mixtures) and steps (n_hits, 2, mixtures)."""
-        first, _, head = self.of_energy
-        hidden = functional.relu(first(state))
+        head = self.of_energy[2]
+        assert isinstance(head, nn.Linear)
+        hidden = self.of_energy[:2](state)
         numbers = functional.linear(hidden, self.to_steps @ head.weight, self.to_steps @ head.bias)
         weight, steps = numbers.split([self.mixtures, 2 * self.mixtures], 1)
         return weight, steps.unflatten(1, (2, self.mixtures))

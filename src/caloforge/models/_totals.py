@@ -90,8 +90,11 @@ class Totals(nn.Module):
         response, hits = encoded.split(1, 1)
         mixtures = self.of_response(context), self.of_hits(torch.cat([context, response], 1))
         densities = [
-            log_density(*mixture.split(self.mixtures, 1), value[:, 0])
-            for mixture, value in zip(mixtures, (response, hits), strict=True)
+            log_density(weight, mean, log_sigma, value[:, 0])
+            for (weight, mean, log_sigma), value in (
+                (mixture.split(self.mixtures, 1), value)
+                for mixture, value in zip(mixtures, (response, hits), strict=True)
+            )
         ]
         return -(densities[0] + densities[1])
 
@@ -125,7 +128,8 @@ class Totals(nn.Module):
         weight, mean, log_sigma = mixture.split(self.mixtures, 1)
         chosen = choose(weight, uniform, self.running)
         drawn = mean + log_sigma.clamp(NARROWEST, WIDEST).exp() * normal
-        return (drawn * chosen).sum(1, keepdim=True)
+        chosen_one: Tensor = (drawn * chosen).sum(1, keepdim=True)
+        return chosen_one
 
 
 def _network(size: int, hidden: int, numbers: int) -> nn.Sequential:
