@@ -10,7 +10,8 @@ from caloforge.errors import InputError
 from caloforge.models._around import POOL, STEPS, Around
 from caloforge.models._base import Batch
 from caloforge.models._layers import encode_incident
-from caloforge.models._nested_cells import NestedCells, plan_stages
+from caloforge.models._nested_cells import NestedCells
+from caloforge.models._nested_networks import plan_stages
 from caloforge.models._places import place_features
 from caloforge.models._sublattices import split_layer
 from caloforge.models.nested3d import Nested3D, Nested3DConfig

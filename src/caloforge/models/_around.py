@@ -160,12 +160,13 @@ class Around(nn.Module):
         """
         n, (n_showers, n_layers) = told.shape[0], hits.shape
         pool = n_layers * POOL
-        slots = torch.arange(self.most)
+        device = told.device
+        slots = torch.arange(self.most, device=device)
         place_of = (slots < hits[..., None]).flatten().nonzero()[:, 0]
         row = torch.div(place_of, self.most, rounding_mode="trunc")
         slot = place_of - row * self.most
         # hits of the layers before, and where the numbers of the shower begin
-        before = hits @ torch.triu(torch.ones(n_layers, n_layers), 1)
+        before = hits @ torch.triu(torch.ones(n_layers, n_layers, device=device), 1)
         number = before.flatten().index_select(0, row).long() + slot
         shower = torch.div(row, n_layers, rounding_mode="trunc")
         number = number - torch.div(number, pool, rounding_mode="trunc") * pool + shower * pool
@@ -180,7 +181,7 @@ class Around(nn.Module):
         step = (left[:, None] > (self.beside_logits.softmax(0) @ self.sum_kernel)[:-1]).long().sum(1)
         beside = self.beside.flatten()
         link = slot - CHAIN * torch.div(slot, CHAIN, rounding_mode="trunc")
-        previous = (torch.arange(place_of.shape[0]) - 1).clamp(min=0)
+        previous = (torch.arange(place_of.shape[0], device=device) - 1).clamp(min=0)
         first = cell
         for number_in_chain in range(1, CHAIN):
             next_to = beside.index_select(0, first.index_select(0, previous) * len(STEPS) + step)
@@ -188,9 +189,9 @@ class Around(nn.Module):
         attached = first != cell
         elsewhere = torch.where(attached, cell, beside.index_select(0, cell * len(STEPS) + step))
 
-        order = torch.arange(1, place_of.shape[0] + 1).to(told.dtype)
+        order = torch.arange(1, place_of.shape[0] + 1, device=device).to(told.dtype)
         base = row * self.n_cells
-        taken = torch.zeros(n * self.n_cells).scatter_reduce(0, base + first, order, "amax")
+        taken = told.new_zeros(n * self.n_cells).scatter_reduce(0, base + first, order, "amax")
         stays = taken.index_select(0, base + first) == order
         free = taken.index_select(0, base + elsewhere.clamp(min=0)) == 0
         goes = ~stays & (elsewhere >= 0) & free
@@ -205,7 +206,7 @@ class Around(nn.Module):
         )
         mean, log_sigma = choose_normal_by(steps, weight, -uniform[:, 2], self.signed)
         excess = alive * draw_excess(mean, log_sigma, own[:, 3])
-        sums, living = (torch.zeros(n).scatter_add(0, row, values) for values in (excess, alive))
+        sums, living = (told.new_zeros(n).scatter_add(0, row, values) for values in (excess, alive))
         factor = (spare.flatten() / sums.clamp(min=1e-5)).index_select(0, row)
         energy = alive * self.threshold + excess * factor
         lost = hits - living.reshape(n_showers, n_layers)

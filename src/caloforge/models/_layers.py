@@ -198,12 +198,12 @@ class LayerModel(nn.Module):
             part = self.halving.sample(
                 first, hits, spare, random[number].reshape(pieces.shape[0], NOISE_PER_SPLIT)
             )
-            starts = torch.tensor([column[split.edges[SEEN]] for split in step])
+            starts = torch.tensor([column[split.edges[SEEN]] for split in step], device=noise.device)
             middle = running.index_select(1, starts) + part.reshape(-1, len(step), 2)
             running = torch.cat([running, middle], 1)
             for split in step:
                 column[split.middle] = len(column)
-        order = torch.tensor([column[edge] for edge in range(self.n_layers + 1)])
+        order = torch.tensor([column[edge] for edge in range(self.n_layers + 1)], device=noise.device)
         running = running.index_select(1, order)
         hits, spare = (running[:, 1:] - running[:, :-1]).unbind(2)
         return hits, hits * self.threshold + spare.clamp(min=0) * hits.clamp(max=1)

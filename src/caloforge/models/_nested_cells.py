@@ -1,208 +1,30 @@
 """The cells of a shower, given hits and energy of its layers: in stages over layers and passes over sub-lattices.
 
-The first stage draws every fourth layer, the second those in the middle between them, the third all others: each layer
-sees what is nearest before and after it. Layers that are four apart, given their hits and energies, fluctuate
-independently (docs/lab.md, 36), so nothing is lost, and three steps do for any number of layers. In each layer, the
-hits around a central window come first (`_around`), then the window in four passes (`_nested_window`).
-The likelihood is that of exactly what is drawn, given the totals of passes (`_given_totals`, `_shares`).
+In each layer, the hits around a central window come first (`_around`), then the window in four passes
+(`_nested_window`), layers in three stages (`_nested_networks`). The likelihood is that of exactly what is drawn, given
+the totals of passes (`_given_totals`, `_shares`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from caloforge.detectors import Detector
-from caloforge.models._around import NOISE_PER_HIT, POOL, Around
+from caloforge.models._around import NOISE_PER_HIT, POOL
 from caloforge.models._given_totals import log_density_of_parts, log_probability_of_hits
-from caloforge.models._hit_energies import (
-    ANCHOR,
-    choose_normal,
-    draw_excess,
-    log_excess,
-    signed_sum,
-)
-from caloforge.models._mixtures import log_density, running_sum
+from caloforge.models._hit_energies import ANCHOR, choose_normal, draw_excess, log_excess
+from caloforge.models._mixtures import log_density
+from caloforge.models._nested_networks import NestedNetworks, compress
 from caloforge.models._nested_window import WindowPass
-from caloforge.models._over_layers import OverLayers, describe
-from caloforge.models._places import place_features
-from caloforge.models._shares import Shares, share_noise
-from caloforge.models._sublattices import PASSES, REACH, split_layer
-
-SCALE = 0.1
-"""MeV: cells are seen as log(1 + energy / SCALE); near what a minimum ionising particle leaves in 0.3 mm silicon."""
-JUMP = 0.5
-"""What any hit has more than no hit on that scale."""
-AXIS_REACH = 5.0
-"""Layers after which the centre of a layer counts for 1 / e in what the passes are told of the axis of the shower."""
-CORE = 1.5
-"""Cells: distance from the axis at which the weight of a cell in the centre of the core has fallen to 1 / e."""
-MOMENTS = 5
-SHARES_WIDTH = 64
+from caloforge.models._over_layers import describe
+from caloforge.models._shares import share_noise
 
 
-@dataclass(frozen=True)
-class Stage:
-    """Layers that are drawn at once.
-
-    Attributes:
-        layers: Their numbers.
-        before: For each, where the nearest layer before it stands among those drawn in earlier stages, counted from 1
-            in the order of drawing; 0 if there is none.
-        after: Likewise after it.
-    """
-
-    layers: tuple[int, ...]
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-
-
-def plan_stages(n_layers: int) -> tuple[Stage, ...]:
-    """Plan in which order layers are drawn.
-
-    >>> [stage.layers for stage in plan_stages(7)]
-    [(0, 4), (2, 6), (1, 3, 5)]
-    >>> plan_stages(7)[2].before, plan_stages(7)[2].after
-    ((1, 3, 2), (3, 2, 4))
-    """
-    groups = [range(0, n_layers, 4), range(2, n_layers, 4), range(1, n_layers, 2)]
-    drawn: list[int] = []
-    stages = []
-    for group in groups:
-        if group:
-            near = [
-                [max([k for k in drawn if k < layer], default=-1) for layer in group],
-                [min([k for k in drawn if k > layer], default=-1) for layer in group],
-            ]
-            before, after = (tuple(drawn.index(k) + 1 if k >= 0 else 0 for k in side) for side in near)
-            stages.append(Stage(tuple(group), before, after))
-            drawn += group
-    return tuple(stages)
-
-
-class NestedCells(nn.Module):
-    """Likelihood and drawing of cells.
-
-    Args:
-        detector: Whose showers.
-        context: Size of the encoded incident.
-        window: Rows and columns drawn in four passes.
-        width: Channels of the networks of cells there.
-        depth: Number of their hidden layers after the first.
-        energy_width: Width of the networks of the energies of hits there.
-        hidden: Width of the network over layers.
-        features: Numbers that the networks of cells get to know about each layer.
-        mixtures: Normals in the energy of a hit.
-        most_around: Hits around the window that a layer can have at most.
-        shapes: Transverse shapes of the hits around the window.
-    """
-
-    lever: Tensor
-    crop: Tensor
-    to_crop: Tensor
-    signed: Tensor
-    offsets: Tensor
-    scales: Tensor
-
-    def __init__(
-        self,
-        detector: Detector,
-        context: int,
-        *,
-        window: int,
-        width: int,
-        depth: int,
-        energy_width: int,
-        hidden: int,
-        features: int,
-        mixtures: int,
-        most_around: int,
-        shapes: int,
-    ) -> None:
-        super().__init__()
-        self.n_layers, n_rows, n_columns = detector.shape
-        self.threshold = detector.threshold
-        self.lattice = split_layer(n_rows, n_columns, window)
-        self.sizes = [len(cells) for cells in self.lattice.passes]
-        self.n_window, self.n_layer = sum(self.sizes), n_rows * n_columns
-        self.most_around = min(most_around, len(self.lattice.around))
-        self.stages = plan_stages(self.n_layers)
-        x, y, places = place_features(detector)
-        self._register_constants(x, y, mixtures)
-
-        n_groups = len(self.sizes) + 1
-        n_about = 3 + features
-        self.over_layers = OverLayers(self.n_layers, context, detector.threshold, hidden, features)
-        self.around = Around(
-            self.lattice,
-            places,
-            n_about + 2 * n_groups,
-            self.most_around,
-            shapes,
-            mixtures,
-            detector.threshold,
-        )
-        shares, passes = [], []
-        for number in range(len(self.stages)):
-            seen = 2 if number else 0
-            shares.append(
-                Shares(n_groups, n_about + 2 * seen * n_groups, detector.threshold, SHARES_WIDTH, mixtures=6)
-            )
-            n_told = (
-                1 + n_about + 2 * n_groups + seen * (2 * n_groups + MOMENTS) + (MOMENTS if seen else 0) + 2
-            )
-            passes.append(
-                nn.ModuleList(
-                    WindowPass(
-                        1 + seen,
-                        n_told,
-                        places[torch.tensor(cells)],
-                        offset,
-                        tuple((self.lattice.window + 1 - first) // 2 for first in offset),  # type: ignore[arg-type]
-                        width=width,
-                        depth=depth,
-                        hidden=energy_width,
-                        mixtures=mixtures,
-                    )
-                    for cells, offset in zip(self.lattice.passes, PASSES, strict=True)
-                )
-            )
-        self.shares, self.passes = nn.ModuleList(shares), nn.ModuleList(passes)
-
-    def _register_constants(self, x: Tensor, y: Tensor, mixtures: int) -> None:
-        inside = torch.tensor(self.lattice.inside)
-        core, one = torch.exp(-(x.square() + y.square()).sqrt() / CORE), torch.ones_like(x)
-        side = self.lattice.window + 2 * REACH
-        rows = torch.arange(side) + self.lattice.top - REACH
-        columns = torch.arange(side) + self.lattice.left - REACH
-        there = ((rows >= 0) & (rows < self.lattice.n_rows))[:, None] & (
-            (columns >= 0) & (columns < self.lattice.n_columns)
-        )
-        crop = torch.where(there, rows[:, None] * self.lattice.n_columns + columns, self.n_layer).flatten()
-        to_crop = torch.full((self.n_layer + 1,), -1)
-        to_crop[crop] = torch.arange(side * side)
-        n_groups = len(self.sizes) + 1
-        self.side = side
-        constants = {
-            "lever": torch.stack([x, y, 3 * x * core, 3 * y * core, one, one, core, core], 1)[inside],
-            "crop": crop,
-            "to_crop": to_crop[:-1],
-            "signed": signed_sum(running_sum(mixtures)),
-            "offsets": torch.tensor([0.3, 0.01]).repeat_interleave(n_groups),
-            "scales": torch.tensor([1 / 2, 1 / 3]).repeat_interleave(n_groups),
-        }
-        for name, value in constants.items():
-            self.register_buffer(name, value, persistent=False)
-
-    def _stages(self) -> list[tuple[Stage, Shares, list[WindowPass]]]:
-        """Each stage with its networks."""
-        passes = [cast(list[WindowPass], list(cast(nn.ModuleList, networks))) for networks in self.passes]
-        return list(zip(self.stages, cast(list[Shares], list(self.shares)), passes, strict=True))
+class NestedCells(NestedNetworks):
+    """The networks with what they are for: the likelihood of showers, and drawing them."""
 
     @property
     def noise_size(self) -> int:
@@ -229,8 +51,8 @@ class NestedCells(nn.Module):
         """
         cells = showers.flatten(2)
         hits, energy = (cells > 0).sum(2).to(cells.dtype), cells.sum(2)
-        around = cells[:, :, torch.tensor(self.lattice.around)]
-        parts = cells[:, :, torch.tensor(self.lattice.inside)].split(self.sizes, 2)
+        around = cells.index_select(2, self.around.cells)
+        parts = cells.index_select(2, self.inside).split(self.sizes, 2)
         groups = [around, *parts]
         group_hits = torch.stack([(part > 0).sum(2).to(cells.dtype) for part in groups], 2)
         group_energy = torch.stack([part.sum(2) for part in groups], 2)
@@ -247,7 +69,7 @@ class NestedCells(nn.Module):
         of_shares = of_hits.new_zeros(())
         drawn: list[int] = []
         for stage, shares, passes in self._stages():
-            layers = torch.tensor(stage.layers)
+            layers = torch.tensor(stage.layers, device=cells.device)
             told = [about[:, layers]]
             near = [self._near(values[:, drawn], stage) for values in (encoded, moments, crop)]
             of_shares = of_shares + (
@@ -314,7 +136,7 @@ class NestedCells(nn.Module):
         order: list[int] = []
         done = 0
         for stage, _, passes in self._stages():
-            layers, count = torch.tensor(stage.layers), len(stage.layers)
+            layers, count = torch.tensor(stage.layers, device=noise.device), len(stage.layers)
             near_maps: list[Tensor] = []
             near_moments: list[Tensor] = []
             near_groups: list[Tensor] = []
@@ -323,13 +145,15 @@ class NestedCells(nn.Module):
                 near_maps = self._near(torch.cat(maps, 1), stage)
                 near_moments = self._near(self.moments(all_levers), stage)
                 near_moments = [*near_moments, self._axis(all_levers, order, stage)]
-                near_groups = self._near(encoded.index_select(1, torch.tensor(order)), stage)
+                near_groups = self._near(
+                    encoded.index_select(1, torch.tensor(order, device=noise.device)), stage
+                )
             told = self._told(
                 about.index_select(1, layers), encoded.index_select(1, layers), near_groups, near_moments
             )
             seen = [values.flatten(0, 1) for values in near_maps]
             here = crop.index_select(1, layers).flatten(0, 1)
-            rows = (torch.arange(n)[:, None] * n_layers + layers).flatten()
+            rows = (torch.arange(n, device=noise.device)[:, None] * n_layers + layers).flatten()
             group_hits, group_spare = (
                 values.index_select(1, layers).flatten(0, 1).split(1, 1) for values in (shared, spare)
             )
@@ -350,13 +174,13 @@ class NestedCells(nn.Module):
                 if not (stage is self.stages[-1] and network is passes[-1]):
                     in_crop = hit_row * size + self._cells_of(number).index_select(0, column)
                     here = here.flatten().scatter(0, in_crop, compress(found)).reshape(-1, size)
-                in_layer = torch.tensor(self.lattice.passes[number]).index_select(0, column)
+                in_layer = self._in_layer(number).index_select(0, column)
                 places.append(rows.index_select(0, hit_row) * self.n_layer + in_layer)
                 energies.append(found)
             levers.append((torch.cat(known, 1) @ self.lever).unflatten(0, (-1, count)))
             maps.append(here.unflatten(0, (-1, count)))
             order += stage.layers
-        flat = torch.zeros(n * n_layers * self.n_layer)
+        flat = noise.new_zeros(n * n_layers * self.n_layer)
         showers = flat.scatter_add(0, torch.cat(places), torch.cat(energies))
         return showers.reshape(n, n_layers, self.lattice.n_rows, self.lattice.n_columns)
 
@@ -378,7 +202,7 @@ class NestedCells(nn.Module):
         of_passes = shared[:, :, 1:] + self._largest(shared[:, :, 1:]) * lost
         where, size = self.to_crop.index_select(0, cell), self.side**2
         visible = ((where >= 0) & (found > 0)).to(found.dtype)
-        crop = torch.zeros(n * n_layers * size)
+        crop = noise.new_zeros(n * n_layers * size)
         crop = crop.scatter_add(0, row * size + where.clamp(min=0), compress(found) * visible)
         return (
             torch.cat([shared[:, :, :1] - lost, of_passes], 2),
@@ -396,7 +220,7 @@ class NestedCells(nn.Module):
         encoded = about.new_zeros(about.shape[0], 0, len(self.offsets))
         done = 0
         for stage, shares, _ in self._stages():
-            layers, count = torch.tensor(stage.layers), len(stage.layers)
+            layers, count = torch.tensor(stage.layers, device=about.device), len(stage.layers)
             told = torch.cat([about.index_select(1, layers), *self._near(encoded, stage)], 2).flatten(0, 1)
             own = tuple(values[:, done : done + count].flatten(0, 1) for values in random)
             hits_here, spare_here = (
@@ -407,7 +231,8 @@ class NestedCells(nn.Module):
             found.append((shared, part))
             encoded = torch.cat([encoded, self.of_groups(shared, part + self.threshold * shared)], 1)
             done += count
-        back = torch.tensor([layer for stage in self.stages for layer in stage.layers]).argsort()
+        drawn_order = [layer for stage in self.stages for layer in stage.layers]
+        back = torch.tensor(drawn_order, device=about.device).argsort()
         shared, spare = (torch.cat(values, 1).index_select(1, back) for values in zip(*found, strict=True))
         return shared, spare
 
@@ -445,69 +270,3 @@ class NestedCells(nn.Module):
         factor = spare / dense.sum(1, keepdim=True).clamp(min=1e-5)
         energy = self.threshold + excess * factor.flatten().index_select(0, row)
         return place, row, energy, blank.flatten().scatter(0, place, energy).reshape(score.shape)
-
-    def _near(self, earlier: Tensor, stage: Stage) -> list[Tensor]:
-        """Values (n, n_drawn, ...) of the layers before and after those of a stage; nothing for the first stage."""
-        if not earlier.shape[1]:
-            return []
-        lowest = min(*stage.before, *stage.after)
-        if lowest == 0:
-            earlier = torch.cat([torch.zeros_like(earlier[:, :1]), earlier], 1)
-        sides = [torch.tensor(which) - min(lowest, 1) for which in (stage.before, stage.after)]
-        return [earlier.index_select(1, which) for which in sides]
-
-    def _told(
-        self, about: Tensor, encoded: Tensor, near_groups: list[Tensor], near_moments: list[Tensor]
-    ) -> Tensor:
-        """What the passes of layers are told, (n_rows, n_told - 2)."""
-        one = torch.ones_like(about[:, :, :1])
-        return torch.cat([one, about, encoded, *near_groups, *near_moments], 2).flatten(0, 1)
-
-    def _with_drawn(self, told: Tensor, known: list[Tensor]) -> Tensor:
-        """Add the centre of the cells that are drawn already, in cells."""
-        if not known:
-            return functional.pad(told, (0, 2))
-        energies = torch.cat(known, 1)
-        centre = energies @ self.lever[: energies.shape[1], :2]
-        return torch.cat([told, centre / (energies.sum(1, keepdim=True) + 0.01)], 1)
-
-    def _maps(self, here: Tensor, seen: list[Tensor]) -> Tensor:
-        maps: Tensor = torch.stack([here, *seen], 1).unflatten(2, (self.side, self.side))
-        return maps
-
-    def _cells_of(self, number: int) -> Tensor:
-        """The cells of a pass as indices into the crop."""
-        return self.to_crop[torch.tensor(self.lattice.passes[number])]
-
-    def _largest(self, hits: Tensor) -> Tensor:
-        """One for the pass with the most hits, 0 for the others, of the shape of the input."""
-        ranked = hits + 0.01 * torch.arange(hits.shape[2])
-        return (ranked >= ranked.amax(2, keepdim=True)).to(hits.dtype)
-
-    def of_groups(self, hits: Tensor, energy: Tensor) -> Tensor:
-        """Encode hits and energies in MeV, both (..., n_groups), as network input (..., 2 * n_groups)."""
-        return (torch.cat([hits, energy], -1) + self.offsets).log() * self.scales
-
-    def moments(self, levers: Tensor) -> Tensor:
-        """Centre of windows (x, y), its distance from the axis and three times the centre of the core, in cells.
-
-        Args:
-            levers: (..., 8) sums of energy times `lever`.
-
-        Returns:
-            (..., 5).
-        """
-        centre = levers[..., :4] / (levers[..., 4:] + 0.01)
-        distance = (centre[..., :2].square().sum(-1, keepdim=True) + 0.01).sqrt()
-        return torch.cat([centre, distance], -1)
-
-    def _axis(self, levers: Tensor, order: list[int], stage: Stage) -> Tensor:
-        """Moments of all layers drawn in earlier stages together, the nearest counting most, (n, n_layers, 5)."""
-        distance = (torch.tensor(stage.layers)[:, None] - torch.tensor(order)).abs()
-        weights = torch.exp(-distance / AXIS_REACH).to(levers.device)
-        return self.moments(weights @ levers)
-
-
-def compress(energies: Tensor) -> Tensor:
-    """Bring energies of hits in MeV to the scale on which the networks see them, of the same shape; no hit is 0."""
-    return (energies / SCALE).log1p() + JUMP
