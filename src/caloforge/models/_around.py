@@ -1,9 +1,9 @@
 """The hits around the window of a layer: few, in many cells, so that they are drawn hit by hit, not cell by cell.
 
 Each hit is placed by a mixture of fixed transverse shapes whose weights depend on the layer, or, since a particle
-that crosses a layer at an angle leaves energy in two cells, beside another hit. Two hits in one cell: one of them goes
-elsewhere. The likelihood is the product over hits of the probability of each given the others (the pseudo-likelihood of
-Besag, J. R. Stat. Soc. B 36 (1974) 192).
+that crosses a layer at an angle leaves energy in several cells, beside another hit. Two hits in one cell: one of them
+goes elsewhere. Hits beside others have more energy. Shapes are fitted to all hits; how hits cluster, to the product of
+the probabilities of each given the others (the pseudo-likelihood of Besag, J. R. Stat. Soc. B 36 (1974) 192).
 """
 
 from __future__ import annotations
@@ -34,8 +34,15 @@ CHAIN = 4
 """Hits that can stand beside one another: each but the first of so many may be put beside the one before it."""
 BLOCK = 24
 """Cells are looked for among the blocks of so many first."""
-STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
-"""From a hit to the cells beside it: rows, columns."""
+STEPS = tuple(
+    sorted(
+        ((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if (dy, dx) != (0, 0)),
+        key=lambda step: (max(abs(step[0]), abs(step[1])), abs(step[0]) + abs(step[1]), step),
+    )
+)
+"""From a hit to the cells beside it, the nearest first: rows, columns."""
+NEAREST = 8
+"""So many of them touch it."""
 
 
 class Around(nn.Module):
@@ -80,10 +87,12 @@ class Around(nn.Module):
         slopes = torch.linspace(math.log(0.15), math.log(1.0), shapes).exp()
         self.shape_logits = nn.Parameter(-slopes[:, None] * radius)
         self.mixing = nn.Linear(n_told, shapes)
-        self.beside_logits = nn.Parameter(torch.zeros(len(STEPS)))
+        distance = torch.tensor([max(abs(dy), abs(dx)) for dy, dx in STEPS])
+        self.beside_logits = nn.Parameter(-2.0 * (distance - 1))
         self.part_beside = nn.Linear(n_told, 1)
         self.weights = nn.Linear(n_told, mixtures)
         self.weights_of_place = nn.Parameter(torch.zeros(places.shape[1], mixtures))
+        self.weights_beside = nn.Parameter(torch.zeros(mixtures))
         self.normals = nn.Parameter(first_normals(mixtures))
         for layer in (self.mixing, self.part_beside, self.weights):
             nn.init.normal_(layer.weight, std=0.02)
@@ -128,16 +137,21 @@ class Around(nn.Module):
         shapes = self.mixing(told).softmax(1) @ self.shape_logits.softmax(1)
         on_its_own = shapes[row, cell]
         # a hit may stand beside another one, or have been sent to a cell that is not around the window
-        opposite = torch.tensor([1, 0, 3, 2, 7, 6, 5, 4], device=cell.device)
+        opposite = [STEPS.index((-dy, -dx)) for dy, dx in STEPS]
         origin = self.beside[:, opposite][cell]
-        near = (hit[row[:, None], origin.clamp(min=0)] & (origin >= 0)).to(told.dtype) @ kernel
+        is_there = (hit[row[:, None], origin.clamp(min=0)] & (origin >= 0)).to(told.dtype)
+        near = is_there @ kernel
         lost = (self.beside < 0).to(told.dtype) @ kernel
         others_lost = (hit.to(told.dtype) @ lost)[row] - lost[cell]
         part = torch.sigmoid(self.part_beside(told))[row, 0] * (number > 1)
-        others = (near + others_lost * on_its_own) / (number - 1).clamp(min=1)
-        of_places = ((1 - part) * on_its_own + part * others + 1e-12).log().sum()
+        alone = on_its_own.detach()
+        others = (near + others_lost * alone) / (number - 1).clamp(min=1)
+        given_others = (1 - part) * alone + part * others
+        of_places = (on_its_own + 1e-12).log().sum() + (given_others + 1e-12).log().sum()
 
+        touching = is_there[:, :NEAREST].sum(1, keepdim=True)
         weight = self.weights(told)[row] + (self.places @ self.weights_of_place)[cell]
+        weight = weight + touching.clamp(max=4.0) * self.weights_beside
         mean, log_sigma = (values.expand(len(row), -1) for values in self.normals.unbind(0))
         value = log_excess(energies[hit], self.threshold)
         together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), random).sum()
@@ -173,21 +187,8 @@ class Around(nn.Module):
         own = noise.reshape(-1, NOISE_PER_HIT).index_select(0, number)
         uniform = (0.5 + 0.5 * torch.erf(own[:, :3] / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
         cell = self._places(self.mixing(told).softmax(1).index_select(0, row), uniform[:, :1])
-        # what the likelihood calls the part of hits that have another one beside them comes from chains of hits
-        part = torch.sigmoid(self.part_beside(told))[:, 0]
-        part = (0.5 * (3 - (9 - 8 * part).sqrt())).index_select(0, row)
-        wants = uniform[:, 1] < part
-        left = torch.where(wants, uniform[:, 1] / part, (uniform[:, 1] - part) / (1 - part))
-        step = (left[:, None] > (self.beside_logits.softmax(0) @ self.sum_kernel)[:-1]).long().sum(1)
-        beside = self.beside.flatten()
-        link = slot - CHAIN * torch.div(slot, CHAIN, rounding_mode="trunc")
-        previous = (torch.arange(place_of.shape[0], device=device) - 1).clamp(min=0)
-        first = cell
-        for number_in_chain in range(1, CHAIN):
-            next_to = beside.index_select(0, first.index_select(0, previous) * len(STEPS) + step)
-            first = torch.where(wants & (link == number_in_chain) & (next_to >= 0), next_to, first)
-        attached = first != cell
-        elsewhere = torch.where(attached, cell, beside.index_select(0, cell * len(STEPS) + step))
+        part = torch.sigmoid(self.part_beside(told))[:, 0].index_select(0, row)
+        first, elsewhere = self._beside(cell, slot, part, uniform[:, 1])
 
         order = torch.arange(1, place_of.shape[0] + 1, device=device).to(told.dtype)
         base = row * self.n_cells
@@ -200,6 +201,11 @@ class Around(nn.Module):
 
         weight = self.weights(told).index_select(0, row)
         weight = weight + (self.places @ self.weights_of_place).index_select(0, cell)
+        touching = self.beside[:, :NEAREST].index_select(0, cell)
+        at = base[:, None] + touching.clamp(min=0)
+        touched = taken.index_select(0, at.flatten()).reshape(at.shape).clamp(max=1.0)
+        number = (touched * (touching >= 0).to(told.dtype)).sum(1, keepdim=True)
+        weight = weight + number.clamp(max=4.0) * self.weights_beside
         n_normals = self.normals.shape[1]
         steps = (self.normals.flatten() @ self.to_steps[n_normals:, n_normals:].T).unflatten(
             0, (2, n_normals)
@@ -211,6 +217,34 @@ class Around(nn.Module):
         energy = alive * self.threshold + excess * factor
         lost = hits - living.reshape(n_showers, n_layers)
         return row, self.cells.index_select(0, cell), energy, lost
+
+    def _beside(self, cell: Tensor, slot: Tensor, part: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Put some hits beside the hit before them in their layer.
+
+        Args:
+            cell: (n_hits,) where each would stand on its own.
+            slot: (n_hits,) its number in its layer.
+            part: (n_hits,) what the likelihood calls the part of hits that have another one beside them.
+            uniform: (n_hits,) from 0 to 1.
+
+        Returns:
+            Where each hit stands, and where it goes if the cell is taken (-1: nowhere), both (n_hits,).
+        """
+        part = 0.5 * (
+            3 - (9 - 8 * part).sqrt()
+        )  # of chains of `CHAIN` hits, that each is put beside the last
+        wants = uniform < part
+        left = torch.where(wants, uniform / part, (uniform - part) / (1 - part))
+        step = (left[:, None] > (self.beside_logits.softmax(0) @ self.sum_kernel)[:-1]).long().sum(1)
+        beside = self.beside.flatten()
+        link = slot - CHAIN * torch.div(slot, CHAIN, rounding_mode="trunc")
+        previous = (torch.arange(cell.shape[0], device=cell.device) - 1).clamp(min=0)
+        first = cell
+        for number in range(1, CHAIN):
+            next_to = beside.index_select(0, first.index_select(0, previous) * len(STEPS) + step)
+            first = torch.where(wants & (link == number) & (next_to >= 0), next_to, first)
+        own = beside.index_select(0, cell * len(STEPS) + step)
+        return first, torch.where(first != cell, cell, own)
 
     def _places(self, mixing: Tensor, uniform: Tensor) -> Tensor:
         """Draw cells by the inverse of running sums: the shape, then the block, then the cell, (n_hits,)."""

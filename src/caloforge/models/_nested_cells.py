@@ -63,6 +63,8 @@ class NestedCells(NestedNetworks):
         seen_as = compress(cells) * (cells > 0)
         crop = functional.pad(seen_as, (0, 1))[:, :, self.crop]
 
+        halo = (around @ self.place.index_select(0, self.around.cells)) / (around.sum(2, keepdim=True) + 0.01)
+
         of_hits, of_energy = self.around.likelihood(
             torch.cat([about, encoded], 2).flatten(0, 1), around.flatten(0, 1), random
         )
@@ -80,7 +82,9 @@ class NestedCells(NestedNetworks):
                 ).sum()
             )
             axis = [self._axis(levers[:, drawn], drawn, stage)] if drawn else []
-            of_rows = self._told(about[:, layers], encoded[:, layers], near[0], [*near[1], *axis])
+            of_rows = self._told(
+                about[:, layers], encoded[:, layers], halo[:, layers], [*near[0], *near[1], *axis]
+            )
             own = crop[:, layers].flatten(0, 1)
             seen = [values.flatten(0, 1) for values in near[2]]
             known: list[Tensor] = []
@@ -124,7 +128,7 @@ class NestedCells(NestedNetworks):
         )
         about = torch.cat([describe(hits, energy), self.over_layers(context, hits, energy)], 2)
         shared, spare = self._share(about, hits, energy, for_shares)
-        shared, crop, place, found = self._draw_around(about, shared, spare, for_around)
+        shared, crop, halo, place, found = self._draw_around(about, shared, spare, for_around)
         encoded = self.of_groups(shared, spare + self.threshold * shared)
         places, energies, size = [place], [found], self.side**2
 
@@ -138,19 +142,15 @@ class NestedCells(NestedNetworks):
         for stage, _, passes in self._stages():
             layers, count = torch.tensor(stage.layers, device=noise.device), len(stage.layers)
             near_maps: list[Tensor] = []
-            near_moments: list[Tensor] = []
-            near_groups: list[Tensor] = []
+            near: list[Tensor] = []
             if order:
                 all_levers = torch.cat(levers, 1)
+                groups = encoded.index_select(1, torch.tensor(order, device=noise.device))
                 near_maps = self._near(torch.cat(maps, 1), stage)
-                near_moments = self._near(self.moments(all_levers), stage)
-                near_moments = [*near_moments, self._axis(all_levers, order, stage)]
-                near_groups = self._near(
-                    encoded.index_select(1, torch.tensor(order, device=noise.device)), stage
-                )
-            told = self._told(
-                about.index_select(1, layers), encoded.index_select(1, layers), near_groups, near_moments
-            )
+                near = [*self._near(groups, stage), *self._near(self.moments(all_levers), stage)]
+                near.append(self._axis(all_levers, order, stage))
+            of_layers = [values.index_select(1, layers) for values in (about, encoded, halo)]
+            told = self._told(of_layers[0], of_layers[1], of_layers[2], near)
             seen = [values.flatten(0, 1) for values in near_maps]
             here = crop.index_select(1, layers).flatten(0, 1)
             rows = (torch.arange(n, device=noise.device)[:, None] * n_layers + layers).flatten()
@@ -186,13 +186,14 @@ class NestedCells(NestedNetworks):
 
     def _draw_around(
         self, about: Tensor, shared: Tensor, spare: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Draw the hits around the windows of all layers.
 
         Returns:
             Hits of groups (n, n_layers, n_groups): those that found no place are in the pass with the most hits now;
-            the neighbourhood of windows as the passes see it, (n, n_layers, side * side); and of each
-            hit its place in (n, n_layers, n_rows, n_columns) as one number and its energy in MeV.
+            the neighbourhood of windows as the passes see it, (n, n_layers, side * side); the centre of the hits,
+            (n, n_layers, 2); and of each hit its place in (n, n_layers, n_rows, n_columns) as one number and
+            its energy in MeV.
         """
         n, n_layers = about.shape[0], self.n_layers
         encoded = self.of_groups(shared, spare + self.threshold * shared)
@@ -204,9 +205,14 @@ class NestedCells(NestedNetworks):
         visible = ((where >= 0) & (found > 0)).to(found.dtype)
         crop = noise.new_zeros(n * n_layers * size)
         crop = crop.scatter_add(0, row * size + where.clamp(min=0), compress(found) * visible)
+        blank = noise.new_zeros(n * n_layers)
+        of_hits = found[:, None] * self.place.index_select(0, cell)
+        levers = [blank.scatter_add(0, row, values) for values in of_hits.unbind(1)]
+        energy = blank.scatter_add(0, row, found)
         return (
             torch.cat([shared[:, :, :1] - lost, of_passes], 2),
             crop.reshape(n, n_layers, size),
+            (torch.stack(levers, 1) / (energy + 0.01)[:, None]).reshape(n, n_layers, 2),
             row * self.n_layer + cell,
             found,
         )

@@ -31,6 +31,8 @@ JUMP = 0.5
 """What any hit has more than no hit on that scale."""
 AXIS_REACH = 5.0
 """Layers after which the centre of a layer counts for 1 / e in what the passes are told of the axis of the shower."""
+HALO = 5.0
+"""Cells: unit of the centre of the hits around a window."""
 CORE = 1.5
 """Cells: distance from the axis at which the weight of a cell in the centre of the core has fallen to 1 / e."""
 MOMENTS = 5
@@ -95,6 +97,7 @@ class NestedNetworks(nn.Module):
 
     lever: Tensor
     inside: Tensor
+    place: Tensor
     crop: Tensor
     to_crop: Tensor
     signed: Tensor
@@ -145,9 +148,8 @@ class NestedNetworks(nn.Module):
             shares.append(
                 Shares(n_groups, n_about + 2 * seen * n_groups, detector.threshold, SHARES_WIDTH, mixtures=6)
             )
-            n_told = (
-                1 + n_about + 2 * n_groups + seen * (2 * n_groups + MOMENTS) + (MOMENTS if seen else 0) + 2
-            )
+            n_told = 1 + n_about + 2 * n_groups + 2 + seen * (2 * n_groups + MOMENTS) + 2
+            n_told += MOMENTS if seen else 0
             passes.append(
                 nn.ModuleList(
                     WindowPass(
@@ -183,6 +185,7 @@ class NestedNetworks(nn.Module):
         constants = {
             "lever": torch.stack([x, y, 3 * x * core, 3 * y * core, one, one, core, core], 1)[inside],
             "inside": inside,
+            "place": torch.stack([x, y], 1) / HALO,
             "crop": crop,
             "to_crop": to_crop[:-1],
             "signed": signed_sum(running_sum(mixtures)),
@@ -210,12 +213,10 @@ class NestedNetworks(nn.Module):
         ]
         return [earlier.index_select(1, which) for which in sides]
 
-    def _told(
-        self, about: Tensor, encoded: Tensor, near_groups: list[Tensor], near_moments: list[Tensor]
-    ) -> Tensor:
+    def _told(self, about: Tensor, encoded: Tensor, halo: Tensor, near: list[Tensor]) -> Tensor:
         """What the passes of layers are told, (n_rows, n_told - 2)."""
         one = torch.ones_like(about[:, :, :1])
-        return torch.cat([one, about, encoded, *near_groups, *near_moments], 2).flatten(0, 1)
+        return torch.cat([one, about, encoded, halo, *near], 2).flatten(0, 1)
 
     def _with_drawn(self, told: Tensor, known: list[Tensor]) -> Tensor:
         """Add the centre of the cells that are drawn already, in cells."""

@@ -147,8 +147,8 @@ class Model:
             raise ModelError(f"{self.backend.name} failed on '{self.path}': {error}") from error
         if n and not (energies.min() >= 0 and energies.max() < np.inf):  # NaN fails both
             raise ModelError(f"'{self.path}' drew cells that are negative or not finite: the model is broken")
-        if self.card.threshold > 0:
-            energies[energies < self.card.threshold] = 0
+        if self.card.threshold > 0:  # a product is four times as fast as assigning where below
+            np.multiply(energies, energies >= np.float32(self.card.threshold), out=energies)
         return energies
 
     def generate(
