@@ -176,21 +176,19 @@ class Around(nn.Module):
         pool = n_layers * POOL
         device = told.device
         slots = torch.arange(self.most, device=device)
-        place_of = (slots < hits[..., None]).flatten().nonzero()[:, 0]
-        row = torch.div(place_of, self.most, rounding_mode="trunc")
-        slot = place_of - row * self.most
+        row, slot = (slots < hits.reshape(-1, 1)).nonzero().unbind(1)
         # hits of the layers before, and where the numbers of the shower begin
         before = hits @ torch.triu(torch.ones(n_layers, n_layers, device=device), 1)
         number = before.flatten().index_select(0, row).long() + slot
-        shower = torch.div(row, n_layers, rounding_mode="trunc")
-        number = number - torch.div(number, pool, rounding_mode="trunc") * pool + shower * pool
+        begin = (pool * torch.arange(n_showers, device=device)[:, None]).expand(-1, n_layers).flatten()
+        number = number % pool + begin.index_select(0, row)
         own = noise.reshape(-1, NOISE_PER_HIT).index_select(0, number)
         uniform = (0.5 + 0.5 * torch.erf(own[:, :3] / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
         cell = self._places(self.mixing(told).softmax(1).index_select(0, row), uniform[:, :1])
         part = torch.sigmoid(self.part_beside(told))[:, 0].index_select(0, row)
         first, elsewhere = self._beside(cell, slot, part, uniform[:, 1])
 
-        order = torch.arange(1, place_of.shape[0] + 1, device=device).to(told.dtype)
+        order = torch.arange(1, row.shape[0] + 1, device=device).to(told.dtype)
         base = row * self.n_cells
         taken = told.new_zeros(n * self.n_cells).scatter_reduce(0, base + first, order, "amax")
         stays = taken.index_select(0, base + first) == order
@@ -237,7 +235,7 @@ class Around(nn.Module):
         left = torch.where(wants, uniform / part, (uniform - part) / (1 - part))
         step = (left[:, None] > (self.beside_logits.softmax(0) @ self.sum_kernel)[:-1]).long().sum(1)
         beside = self.beside.flatten()
-        link = slot - CHAIN * torch.div(slot, CHAIN, rounding_mode="trunc")
+        link = slot % CHAIN
         previous = (torch.arange(cell.shape[0], device=cell.device) - 1).clamp(min=0)
         first = cell
         for number in range(1, CHAIN):

@@ -71,7 +71,7 @@ def choose_normal(
     Given that logit + logistic > cut, -tail * (1 + exp(cut - logit)) is uniform.
 
     Args:
-        normals: (..., 2, mixtures), see `unstepped`.
+        normals: (..., 2, mixtures), see `to_steps`.
         weight: (..., mixtures) logarithms of the weights.
         tail: (...) minus the probability of a larger logistic number.
         lack: (...) cut - logit.

@@ -5,7 +5,7 @@ and so on down to single layers. Each split draws the hits of the front part, a 
 energy (`_halving`), given the incident, the totals, and what the neighbouring pieces hold that are drawn already. So
 hits and energies of the layers add up to the totals, and the response is right by itself. One small network serves
 all splits; a joint density of all layers overfits the same data, and layers drawn one after the other get their sum
-wrong (docs/lab.md, 1 to 3 and 33 to 36). Within a level, pieces with even numbers are split first, then those
+wrong (docs/lab.md, 1 to 3 and 33 to 37). Within a level, pieces with even numbers are split first, then those
 between them, so that a few steps do. Training is maximum likelihood, all splits at once.
 """
 

@@ -160,7 +160,7 @@ class NestedCells(NestedNetworks):
             known: list[Tensor] = []
             for number, network in enumerate(passes):
                 logit, state = network(self._maps(here, seen), self._with_drawn(told, known))
-                hit_place, hit_row, found, part = self._draw(
+                row, column, found, part = self._draw(
                     network,
                     logit,
                     state,
@@ -170,12 +170,11 @@ class NestedCells(NestedNetworks):
                 )
                 done += 1
                 known.append(part)
-                column = hit_place - hit_row * self.sizes[number]
                 if not (stage is self.stages[-1] and network is passes[-1]):
-                    in_crop = hit_row * size + self._cells_of(number).index_select(0, column)
+                    in_crop = row * size + self._cells_of(number).index_select(0, column)
                     here = here.flatten().scatter(0, in_crop, compress(found)).reshape(-1, size)
                 in_layer = self._in_layer(number).index_select(0, column)
-                places.append(rows.index_select(0, hit_row) * self.n_layer + in_layer)
+                places.append(rows.index_select(0, row) * self.n_layer + in_layer)
                 energies.append(found)
             levers.append((torch.cat(known, 1) @ self.lever).unflatten(0, (-1, count)))
             maps.append(here.unflatten(0, (-1, count)))
@@ -254,16 +253,16 @@ class NestedCells(NestedNetworks):
         """Draw the cells of a pass with its share of hits and of energy above their thresholds, both (n, 1).
 
         Returns:
-            Of each hit, its place in (n, n_cells) as one number, its row and its energy in MeV; and the
-            energies of all cells, (n, n_cells).
+            Of each hit, its row, its cell in the pass and its energy in MeV; and the energies of all cells,
+            (n, n_cells).
         """
         tail, logistic, normal = random
         score = logit + logistic
         n_cells = score.shape[1]
         ranked = functional.pad(score.topk(n_cells, dim=1).values, (0, 1), value=-1000.0)
         cut = ranked.gather(1, hits.clamp(max=n_cells).long())
-        place = (score > cut).flatten().nonzero()[:, 0]
-        row = torch.div(place, n_cells, rounding_mode="trunc")
+        row, column = (score > cut).nonzero().unbind(1)
+        place = row * n_cells + column
         of_hits = state.transpose(1, 2).reshape(-1, network.width).index_select(0, place)
         weight, normals = network.energy_steps(of_hits)
         lack = (cut - logit).flatten().index_select(0, place)
@@ -275,4 +274,4 @@ class NestedCells(NestedNetworks):
         dense = blank.flatten().scatter(0, place, excess).reshape(score.shape)
         factor = spare / dense.sum(1, keepdim=True).clamp(min=1e-5)
         energy = self.threshold + excess * factor.flatten().index_select(0, row)
-        return place, row, energy, blank.flatten().scatter(0, place, energy).reshape(score.shape)
+        return row, column, energy, blank.flatten().scatter(0, place, energy).reshape(score.shape)
