@@ -179,6 +179,30 @@ def test_single_hits_are_drawn_as_the_shapes_say(around: Around) -> None:
     assert ((found - expected[0]).abs() / (error + 1e-5)).max() < 5
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 6])
+def test_hits_that_stand_beside_others_are_counted_in_the_shapes(around: Around, number: int) -> None:
+    n = 40000 // number
+    with torch.no_grad():
+        _, cell, energy, _ = place(around, torch.full((n, 1), float(number)), seed=number)
+        everywhere = torch.arange(around.n_cells)
+        kernel = around.beside_logits.softmax(0)
+        lost = (around.beside < 0).float() @ kernel
+        expected = around._anywhere(
+            torch.zeros(1, 2),
+            torch.zeros_like(everywhere),
+            everywhere,
+            torch.full((around.n_cells,), float(number)),
+            kernel,
+            lost,
+        )
+    assert float(expected.sum()) == pytest.approx(1.0, abs=1e-4)
+    found = torch.bincount(cell[energy > 0], minlength=225)[around.cells] / (n * number)
+    near = (
+        around.places[:, 1] < around.places[:, 1].median()
+    )  # log r: the half of the cells next to the window
+    assert float(found[near].sum()) == pytest.approx(float(expected[near].sum()), abs=0.012)
+
+
 def test_the_likelihood_finds_how_hits_cluster(around: Around) -> None:
     """Pairs side by side: the part of hits with a neighbour is learnt, and drawn."""
     random = torch.Generator().manual_seed(3)

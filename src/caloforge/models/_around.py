@@ -2,8 +2,9 @@
 
 Each hit is placed by a mixture of fixed transverse shapes whose weights depend on the layer, or, since a particle
 that crosses a layer at an angle leaves energy in several cells, beside another hit. Two hits in one cell: one of them
-goes elsewhere. Hits beside others have more energy. Shapes are fitted to all hits; how hits cluster, to the product of
-the probabilities of each given the others (the pseudo-likelihood of Besag, J. R. Stat. Soc. B 36 (1974) 192).
+goes elsewhere. Hits beside others have more energy. Shapes are fitted so that all hits together are right; how hits
+cluster, to the product of the probabilities of each given the others (the pseudo-likelihood of Besag, J. R. Stat. Soc.
+B 36 (1974) 192).
 """
 
 from __future__ import annotations
@@ -134,8 +135,6 @@ class Around(nn.Module):
         row, cell = hit.nonzero().unbind(1)
         number = hit.sum(1).to(told.dtype)[row]
         kernel = self.beside_logits.softmax(0)
-        shapes = self.mixing(told).softmax(1) @ self.shape_logits.softmax(1)
-        on_its_own = shapes[row, cell]
         # a hit may stand beside another one, or have been sent to a cell that is not around the window
         opposite = [STEPS.index((-dy, -dx)) for dy, dx in STEPS]
         origin = self.beside[:, opposite][cell]
@@ -144,10 +143,11 @@ class Around(nn.Module):
         lost = (self.beside < 0).to(told.dtype) @ kernel
         others_lost = (hit.to(told.dtype) @ lost)[row] - lost[cell]
         part = torch.sigmoid(self.part_beside(told))[row, 0] * (number > 1)
-        alone = on_its_own.detach()
+        anywhere = self._anywhere(told, row, cell, number, kernel.detach(), lost.detach())
+        alone = anywhere.detach()
         others = (near + others_lost * alone) / (number - 1).clamp(min=1)
         given_others = (1 - part) * alone + part * others
-        of_places = (on_its_own + 1e-12).log().sum() + (given_others + 1e-12).log().sum()
+        of_places = (anywhere + 1e-12).log().sum() + (given_others + 1e-12).log().sum()
 
         touching = is_there[:, :NEAREST].sum(1, keepdim=True)
         weight = self.weights(told)[row] + (self.places @ self.weights_of_place)[cell]
@@ -156,6 +156,32 @@ class Around(nn.Module):
         value = log_excess(energies[hit], self.threshold)
         together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), random).sum()
         return of_places, together + ANCHOR * log_density(weight, mean, log_sigma, value).sum()
+
+    def _anywhere(
+        self, told: Tensor, row: Tensor, cell: Tensor, number: Tensor, kernel: Tensor, lost: Tensor
+    ) -> Tensor:
+        """Probability that a hit is drawn in its cell, whatever the others: on its own, or beside others, (n_hits,)."""
+        there = self.beside >= 0
+        origin, which = there.nonzero().unbind(1)
+        moves = kernel.new_zeros(self.n_cells, self.n_cells)
+        moves = moves.index_put((origin, self.beside[there]), kernel[which], accumulate=True)
+        shapes = [self.shape_logits.softmax(1)]
+        for _ in range(CHAIN - 1):
+            last = shapes[-1]
+            shapes.append(last @ moves + (last @ lost)[:, None] * shapes[0])
+        # how many of the hits are the first of a chain, the second, ...; and how many others each stands behind
+        after = chained(torch.sigmoid(self.part_beside(told).detach()))[row, 0]
+        place = torch.arange(CHAIN, device=number.device)
+        counts = ((number[:, None] + CHAIN - 1 - place) / CHAIN).floor() / number[:, None]
+        behind = torch.zeros_like(counts)
+        for position in range(CHAIN):
+            for depth in range(position + 1):
+                stops = (1 - after) if depth < position else 1.0
+                behind[:, depth] += counts[:, position] * after**depth * stops
+        mixing = self.mixing(told).softmax(1)[row]
+        of_depth = torch.stack([(mixing * shape.T[cell]).sum(1) for shape in shapes], 1)
+        probability: Tensor = (behind * of_depth).sum(1)
+        return probability
 
     def sample(
         self, told: Tensor, hits: Tensor, spare: Tensor, noise: Tensor
@@ -228,9 +254,7 @@ class Around(nn.Module):
         Returns:
             Where each hit stands, and where it goes if the cell is taken (-1: nowhere), both (n_hits,).
         """
-        part = 0.5 * (
-            3 - (9 - 8 * part).sqrt()
-        )  # of chains of `CHAIN` hits, that each is put beside the last
+        part = chained(part)
         wants = uniform < part
         left = torch.where(wants, uniform / part, (uniform - part) / (1 - part))
         step = (left[:, None] > (self.beside_logits.softmax(0) @ self.sum_kernel)[:-1]).long().sum(1)
@@ -260,3 +284,12 @@ class Around(nn.Module):
         ends = (table @ self.sum_cells).flatten(0, 1).index_select(0, which)
         cell: Tensor = block * BLOCK + (uniform - start > ends[:, :-1]).long().sum(1)
         return cell.clamp(max=self.n_cells - 1)
+
+
+def chained(part: Tensor) -> Tensor:
+    """Probability that a hit of a chain of `CHAIN` is put beside the one before it, of the shape of the input.
+
+    Args:
+        part: Part of the hits that then have another one beside them.
+    """
+    return 0.5 * (3 - (9 - 8 * part).sqrt())
