@@ -71,19 +71,19 @@ def table(models: dict[str, dict[str, Any]]) -> list[str]:
     lines = [f"| | {' | '.join(models)} | floor |", "|---|" + "---|" * (len(models) + 1)]
     found = {name: measured(model["metrics"]) for name, model in models.items()}
     titles = dict.fromkeys(title for rows in found.values() for title in rows)
-    references = {name: model["metrics"]["samples"]["reference"]["sha256"] for name, model in models.items()}
-    common = max(references.values(), key=list(references.values()).count)
     for title in titles:
-        texts, floor = [], ""
+        rows = {name: found[name][title] for name in models if title in found[name]}
+        floors = {name: f"{c[2]:.4f}" for name, c in rows.items()}
+        floor = max(floors.values(), key=list(floors.values()).count)
+        error = next(rows[name][3] for name in rows if floors[name] == floor)
+        texts = []
         for name in models:
-            c = found[name].get(title)
+            c = rows.get(name)
             text = "" if c is None else f"{c[0]:.4f}" + (f" ± {c[1]:.4f}" if c[1] else "")
-            if c is not None and references[name] != common:
+            if c is not None and floors[name] != floor:  # judged by another reference
                 text += f" ({c[2]:.4f})"
-            elif c is not None:
-                floor = floor or f"{c[2]:.4f} ± {c[3]:.4f}"
             texts.append(text)
-        lines.append(f"| {title} | {' | '.join(texts)} | {floor} |")
+        lines.append(f"| {title} | {' | '.join(texts)} | {floor} ± {error:.4f} |")
     for title, show in (
         ("showers compared, of the model and of Geant4", _compared),
         ("file size in MB", lambda m: f"{m['bytes'] / 1e6:.2f}"),
