@@ -9,25 +9,20 @@ Hits and energy of all layers come first (`_layers.LayerModel`), so that the res
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from caloforge.detectors import Detector
-from caloforge.models._base import Approach, ApproachConfig, Batch, Generator, Step
+from caloforge.models._by_likelihood import ByLikelihood, LayersThenCells, LikelihoodConfig
 from caloforge.models._causal_cells import CausalCells
-from caloforge.models._fields import Count, Part, Particles, Rate, Window
-from caloforge.models._layers import LayerModel, encode_incident
-from caloforge.showers import pdg_id
+from caloforge.models._fields import Count, Part, Window
 
 
-class Causal3DConfig(ApproachConfig):
-    """Hyper-parameters.
+class Causal3DConfig(LikelihoodConfig):
+    """Hyper-parameters, beside those of `LikelihoodConfig`.
 
     Attributes:
-        particles: Names of the particles it is trained for.
         window: Rows and columns around the axis that are drawn in four passes.
         width: Of the network of a cell there.
         depth: Number of its hidden layers after the first.
@@ -38,13 +33,9 @@ class Causal3DConfig(ApproachConfig):
         most_in_pass: Hits that one of the four passes can have at most, likewise.
         clumping: How alike the random numbers of neighbouring cells outside the window are (0 to 1). No likelihood
             knows it: it is set so that such cells have as many neighbours that are hit as Geant4's.
-        cell_batch: Showers of a batch that the cells learn from; the layer model takes all.
-        layer_rate: Learning rate of the layer model (AdamW).
-        cell_rate: Learning rate of the cells (Adam).
     """
 
     approach: Literal["causal3d"] = "causal3d"
-    particles: Particles = ("e-", "gamma")
     window: Window = 13
     width: Count = 24
     depth: Annotated[int, Field(ge=0)] = 2
@@ -54,26 +45,17 @@ class Causal3DConfig(ApproachConfig):
     most_around: Count = 36
     most_in_pass: Count = 30
     clumping: Part = 0.3
-    cell_batch: Count = 24
-    layer_rate: Rate = 2e-3
-    cell_rate: Rate = 3e-3
 
 
-class Causal3DGenerator(Generator):
-    """Draws layers, then cells.
+class Causal3DGenerator(LayersThenCells):
+    """Draws layers, then cells (`CausalCells`)."""
 
-    Args:
-        detector: Whose showers.
-        config: Hyper-parameters.
-    """
+    cells: CausalCells
 
-    def __init__(self, detector: Detector, config: Causal3DConfig) -> None:
-        super().__init__()
-        n_layers, _n_rows, _n_columns = detector.shape
-        self.particles = tuple(map(pdg_id, config.particles))
-        context = 1 + len(self.particles)
-        self.layers = LayerModel(n_layers, context, detector.threshold)
-        self.cells = CausalCells(
+    def make_cells(self, detector: Detector, context: int, config: LikelihoodConfig) -> CausalCells:
+        """Make the networks of the cells."""
+        assert isinstance(config, Causal3DConfig)
+        return CausalCells(
             detector,
             context,
             window=config.window,
@@ -86,37 +68,9 @@ class Causal3DGenerator(Generator):
             most_in_pass=config.most_in_pass,
             clumping=config.clumping,
         )
-        self.noise_sizes = [self.layers.noise_size, self.cells.noise_size]
-        self.noise_size = sum(self.noise_sizes)
-
-    def forward(self, incident: Tensor, noise: Tensor) -> Tensor:
-        """Draw showers; see `Generator`."""
-        context = encode_incident(incident, self.particles)
-        for_layers, for_cells = noise.split(self.noise_sizes, dim=1)
-        hits, energy = self.layers.sample(context, incident[:, 1], for_layers)
-        return self.cells.sample(context, hits, energy, for_cells)
-
-    def likelihood(
-        self, incident: Tensor, showers: Tensor, n_cells: int, random: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Negative log-likelihood of showers.
-
-        Args:
-            incident: (n_showers, 6).
-            showers: (n_showers, n_layers, n_rows, n_columns) in MeV.
-            n_cells: The cells of the first so many showers count.
-            random: Source of the noise that makes whole numbers of hits continuous, and of quadratures.
-
-        Returns:
-            Of the layers, of the shares of groups, of the hits and of the energies of cells: means over showers.
-        """
-        context = encode_incident(incident, self.particles)
-        hits, energy = layers_of(showers)
-        of_layers = self.layers.loss(context, incident[:, 1], hits, energy, random)
-        return of_layers.mean(), *self.cells.losses(context[:n_cells], showers[:n_cells], random)
 
 
-class Causal3D(Approach[Causal3DConfig]):
+class Causal3D(ByLikelihood[Causal3DConfig]):
     """The approach `causal3d`."""
 
     name = "causal3d"
@@ -125,43 +79,3 @@ class Causal3D(Approach[Causal3DConfig]):
     def __init__(self, detector: Detector, config: Causal3DConfig) -> None:
         super().__init__(detector, config)
         self.networks = {"generator": Causal3DGenerator(detector, config)}
-
-    def prepare(self, sample: Batch) -> None:
-        """Fit the scales of the layer model."""
-        generator = cast(Causal3DGenerator, self.generator)
-        context = encode_incident(sample.incident, generator.particles)
-        generator.layers.fit_scales(context, sample.incident[:, 1], *layers_of(sample.showers))
-
-    def optimizers(self) -> dict[str, tuple[str, torch.optim.Optimizer]]:
-        """AdamW for the layers, Adam for the cells."""
-        config, generator = self.config, cast(Causal3DGenerator, self.generator)
-        layers, cells = generator.layers.parameters(), generator.cells.parameters()
-        return {
-            "layers": ("generator", torch.optim.AdamW(layers, config.layer_rate, weight_decay=0.01)),
-            "cells": ("generator", torch.optim.Adam(cells, config.cell_rate, betas=(0.9, 0.99))),
-        }
-
-    def training_step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        """One step of maximum likelihood."""
-        generator = step.networks["generator"]
-        mark = getattr(
-            generator, "mark_forward_method", None
-        )  # fabric's wrapper: send `likelihood` through it
-        if callable(mark):
-            mark("likelihood")
-        n = min(self.config.cell_batch, len(batch))
-        teach = cast(Causal3DGenerator, generator).likelihood
-        terms = teach(batch.incident, batch.showers, n, step.random)
-        of_layers, of_shares, of_hits, of_energy = terms
-        for name in ("layers", "cells"):
-            step.optimizers[name].zero_grad()
-        step.backward(of_layers + (of_shares + of_hits + of_energy) / 100)
-        for name in ("layers", "cells"):
-            step.optimizers[name].step()
-        names = ("layers", "shares", "hits", "energies")
-        return {name: term.detach() for name, term in zip(names, terms, strict=True)}
-
-
-def layers_of(showers: Tensor) -> tuple[Tensor, Tensor]:
-    """Return hits and energy in MeV of every layer, both (n_showers, n_layers)."""
-    return (showers > 0).sum((2, 3)).to(showers.dtype), showers.sum((2, 3))
