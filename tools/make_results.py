@@ -118,13 +118,19 @@ def response(models: dict[str, dict[str, Any]]) -> list[str]:
         rows: dict[tuple[str, float, float], dict[str, str]] = {}
         for name, model in models.items():
             for b in model["metrics"]["response"][kind]:
-                bias = f"{100 * b['bias']:+.2f} ± {100 * b['bias_error']:.2f} %"
-                ratio = f"{b['resolution_ratio']:.3f} ± {b['resolution_ratio_error']:.3f}"
+                bias = _with_error(b["bias"], b["bias_error"], 100, "+.2f", " %")
+                ratio = _with_error(b["resolution_ratio"], b["resolution_ratio_error"], 1, ".3f")
                 rows.setdefault((b["particle"], b["low_gev"], b["high_gev"]), {})[name] = f"{bias} | {ratio}"
         for (particle, low, high), texts in rows.items():
             cells = " | ".join(texts.get(name, " | ") for name in models)
             lines.append(f"| {particle} | {low:g} to {high:g} | {cells} |")
     return lines
+
+
+def _with_error(value: float | None, error: float | None, scale: float, digits: str, unit: str = "") -> str:
+    if value is None:
+        return "none"
+    return f"{scale * value:{digits}}" + (f" ± {scale * error:{digits.lstrip('+')}}" if error else "") + unit
 
 
 def _compared(model: dict[str, Any]) -> str:
@@ -149,6 +155,8 @@ def card_figures(model: dict[str, Any]) -> dict[str, Any]:
         for title, v in measured(model["metrics"]).items()
     }
     for b in model["metrics"]["response"]["decades"]:
+        if b["bias_error"] is None:
+            continue
         title = f"response bias, {b['particle']}, {b['low_gev']:g} to {b['high_gev']:g} GeV"
         validation[title] = {"value": round(b["bias"], 4), "error": round(b["bias_error"], 4), "floor": 0.0}
     speed = {
