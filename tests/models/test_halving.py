@@ -14,7 +14,7 @@ N = 20000
 def halving() -> Halving:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        made = Halving(4, 0.015, hidden=16, mixtures=3)
+        made = Halving(4, hidden=16, mixtures=3)
         for parameter in made.parameters():
             torch.nn.init.normal_(parameter, std=0.5)
     return made.eval()

@@ -179,6 +179,13 @@ def test_single_hits_are_drawn_as_the_shapes_say(around: Around) -> None:
     assert ((found - expected[0]).abs() / (error + 1e-5)).max() < 5
 
 
+def test_layers_of_a_shower_share_no_random_numbers(around: Around) -> None:
+    row, cell, _, _ = place(around, torch.full((40, 2), float(around.most)))
+    same = (cell[row % 2 == 0] == cell[row % 2 == 1]).float().mean()  # hit for hit in both layers
+    assert around.most <= POOL
+    assert float(same) < 0.1
+
+
 @pytest.mark.parametrize("number", [1, 2, 3, 6])
 def test_hits_that_stand_beside_others_are_counted_in_the_shapes(around: Around, number: int) -> None:
     n = 40000 // number

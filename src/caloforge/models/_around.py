@@ -29,8 +29,8 @@ from caloforge.models._mixtures import log_density, running_sum
 from caloforge.models._sublattices import Sublattices
 
 NOISE_PER_HIT = 4
-POOL = 12
-"""Hits around the window for which a shower has random numbers, per layer: beyond, they are used again."""
+POOL = 24
+"""Hits around the window for which a shower has random numbers, per layer on average; beyond, they are used again."""
 CHAIN = 4
 """Hits that can stand beside one another: each but the first of so many may be put beside the one before it."""
 BLOCK = 24
@@ -81,7 +81,7 @@ class Around(nn.Module):
     ) -> None:
         super().__init__()
         self.n_cells, self.threshold, self.most = len(lattice.around), threshold, most
-        self.n_layer, self.n_shapes = lattice.n_rows * lattice.n_columns, shapes
+        n_layer = lattice.n_rows * lattice.n_columns
         self.n_blocks = -(-self.n_cells // BLOCK)
         around = torch.tensor(lattice.around)
         radius = places[around, 1].exp()
@@ -100,7 +100,7 @@ class Around(nn.Module):
             nn.init.zeros_(layer.bias)
         nn.init.constant_(self.part_beside.bias, -1.5)
 
-        table = torch.full((self.n_layer,), -1)
+        table = torch.full((n_layer,), -1)
         table[around] = torch.arange(self.n_cells)
         rows, columns = around // lattice.n_columns, around % lattice.n_columns
         beside = []
@@ -122,6 +122,8 @@ class Around(nn.Module):
         self, told: Tensor, energies: Tensor, random: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """Logarithm of the probability of places, and of the density of energies, of the hits of layers.
+
+        The places count twice: by how likely each is at all, and by how likely it is given the other hits.
 
         Args:
             told: (n, n_told).

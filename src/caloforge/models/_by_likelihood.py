@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Protocol, TypeVar, cast
 
 import torch
@@ -67,9 +68,9 @@ class LayersThenCells(Generator):
         self.noise_sizes = [self.layers.noise_size, cast(Cells, self.cells).noise_size]
         self.noise_size = sum(self.noise_sizes)
 
+    @abstractmethod
     def make_cells(self, detector: Detector, context: int, config: LikelihoodConfig) -> nn.Module:
         """Make the networks of the cells, which are `Cells`, for incidents encoded as `context` numbers."""
-        raise NotImplementedError
 
     def forward(self, incident: Tensor, noise: Tensor) -> Tensor:
         """Draw showers; see `Generator`."""

@@ -28,7 +28,6 @@ class Halving(nn.Module):
 
     Args:
         told: Size of what it is told about a piece.
-        threshold: Of the detector, in MeV.
         hidden: Width of the network.
         mixtures: Components of both mixtures.
     """
@@ -37,9 +36,9 @@ class Halving(nn.Module):
     to_steps: Tensor
     signed: Tensor
 
-    def __init__(self, told: int, threshold: float, hidden: int = 96, mixtures: int = 6) -> None:
+    def __init__(self, told: int, hidden: int = 96, mixtures: int = 6) -> None:
         super().__init__()
-        self.threshold, self.mixtures = threshold, mixtures
+        self.mixtures = mixtures
         self.first = nn.Linear(told, hidden)
         self.second = nn.Linear(hidden, hidden)
         self.of_hits = nn.Linear(hidden, 3 * mixtures)

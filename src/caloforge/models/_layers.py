@@ -120,7 +120,7 @@ class LayerModel(nn.Module):
         self.n_steady = context + 2
         self.place = nn.Parameter(0.3 * torch.randn(len(self.splits), PLACES))
         n_pieces = 2 * SEEN + 1
-        self.halving = Halving(self.n_steady + PLACES + 2 * n_pieces, threshold, hidden, mixtures)
+        self.halving = Halving(self.n_steady + PLACES + 2 * n_pieces, hidden, mixtures)
         self.register_buffer("offsets", torch.tensor([HIT_OFFSET, threshold]), persistent=False)
         # scales of log hits and log energy above threshold of a piece
         self.register_buffer("mean", torch.zeros(2))
