@@ -3,15 +3,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check clean
+# the files of a room share Geant4 kernels and trained models: a file stays with one worker; each worker has one thread
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: demo test test-long check clean
 
 demo: $(VENV)/.installed  ## simulate real Geant4 showers, draw as many from the shipped model, compare them
 	$(BIN)/caloforge demo -o $(DEMO)
 
-test: $(VENV)/.installed  ## all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed  ## all tests but the long ones
+	$(PYTEST) -m "not long"
 
-check: test  ## all tests, and what CI asks of the code
+test-long: $(VENV)/.installed  ## all tests
+	$(PYTEST)
+
+check: test  ## the tests, and what CI asks of the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

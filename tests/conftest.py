@@ -11,8 +11,9 @@ import pytest
 
 TOY_DETECTOR = """
 name = "toy"
-production_cut = 0.7
 threshold = 0.1
+[physics]
+production_cut = 0.7
 [readout]
 kind = "cartesian"
 cells = [9, 9]
@@ -25,8 +26,9 @@ slices = [{ material = "G4_W", thickness = 9.0 }, { material = "G4_Si", thicknes
 
 TINY_DETECTOR = """
 name = "tiny"
-production_cut = 0.7
 threshold = 0.015
+[physics]
+production_cut = 0.7
 [readout]
 kind = "cartesian"
 cells = [5, 5]
@@ -51,6 +53,7 @@ def write_tiny_model(tmp_path: Path) -> Callable[..., Path]:
         name: str = "tiny.onnx", metadata: Any = None, cells: int = 5, sign: float = 1.0, **card: Any
     ) -> Path:
         from caloforge.runtime import ModelCard
+        from caloforge.showers import IncidentSpectrum
 
         size = 4
         weights = np.random.default_rng(0).standard_normal((size, 3 * 5 * cells)).astype(np.float32)
@@ -82,8 +85,8 @@ def write_tiny_model(tmp_path: Path) -> Callable[..., Path]:
             "name": "tiny",
             "approach": "gan3d",
             "detector_toml": TINY_DETECTOR,
-            "particles": (11, 22),
-            "energy_range": (1e3, 1e5),
+            "spectrum": IncidentSpectrum((11, 22), (1e3, 1e5)),
+            "conditions": ("particle", "energy"),
             "noise_size": size,
             "parameters": weights.size,
             "validation": {"auc": {"value": 0.6, "floor": 0.5}},
@@ -117,13 +120,13 @@ def toy_showers(toy_detector: Any) -> Callable[..., Any]:
 
     They have the right symmetries and fluctuate in depth, number of spots and energy.
     """
-    from caloforge.showers import Showers, draw_incidents
+    from caloforge.showers import IncidentSpectrum, Showers
 
     n_layers, n_rows, n_columns = toy_detector.shape
 
     def make(n: int, seed: int) -> Any:
         rng = np.random.default_rng(seed)
-        incidents = draw_incidents(n, (11, 22), (1e3, 1e5), rng)
+        incidents = IncidentSpectrum((11, 22), (1e3, 1e5)).draw(n, rng, toy_detector)
         spots = rng.poisson(2 * np.sqrt(incidents.energy))
         owner = np.repeat(np.arange(n), spots)
         depth = 1.5 + 0.3 * np.log(incidents.energy / 1e3) + 0.4 * (incidents.pdg == 22) + 0.3 * rng.random(n)

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caloforge.errors import InputError
-from caloforge.units import format_energy, parse_energy, parse_energy_range
+from caloforge.units import (
+    degree,
+    format_angle,
+    format_energy,
+    parse_angle,
+    parse_angle_range,
+    parse_energy,
+    parse_energy_range,
+)
 
 ENERGIES = st.floats(min_value=1e-3, max_value=1e9, allow_nan=False)
 
@@ -45,3 +53,27 @@ def test_the_lower_end_takes_the_unit_of_the_upper():
 def test_nonsense_is_refused(text):
     with pytest.raises(InputError):
         parse_energy_range(text)
+
+
+@given(st.floats(-360, 360))
+def test_a_bare_angle_is_in_degrees(value):
+    assert parse_angle(repr(value)) == value * degree
+    assert parse_angle(f"{value!r}rad") == value
+    assert parse_angle(format_angle(value * degree).removesuffix(" degrees")) == pytest.approx(
+        value * degree, rel=1e-3, abs=1e-12
+    )
+
+
+def test_ranges_of_angles():
+    assert parse_angle_range("0:30") == (0, 30 * degree)
+    assert parse_angle_range("0.1:0.5rad") == (0.1, 0.5)
+    assert parse_angle_range("10deg:0.5rad") == (10 * degree, 0.5)
+    assert parse_angle_range("-90:90") == (-90 * degree, 90 * degree)
+    with pytest.raises(InputError, match="the lower end exceeds the upper end"):
+        parse_angle_range("30:0")
+
+
+@pytest.mark.parametrize("text", ["", "flat", "1:", ":1", "nan", "5 grad", "1:2:3"])
+def test_nonsense_angles_are_refused(text):
+    with pytest.raises(InputError, match="is not an angle"):
+        parse_angle_range(text)

@@ -2,7 +2,9 @@
 
 Usage:
 
-    python tools/compare_samples.py SAMPLE.h5 REFERENCE.h5 [FIGURE.png]
+    python tools/compare_samples.py SAMPLE.h5 REFERENCE.h5 [FIGURE.png] [--detector NAME]
+
+`--detector` is for files whose own detector is of before the table [physics].
 
 For each observable it prints chi2/ndf of the difference of the means per shower (per layer, ring, bin) and a
 p-value from permutations of the showers between the samples, which knows the correlations. Response and
@@ -13,17 +15,20 @@ out before the means are compared, and the reference is weighted to the sample's
 
 from __future__ import annotations
 
-import sys
+import argparse
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from caloforge.detectors import Detector, load
 from caloforge.showers import ShowerFile, Showers, particle_name
 
 BATCH = 1000
 PERMUTATIONS = 2000
+RINGS = 12  # of the width of a cell
+FEWEST = 30  # showers for which a resolution is worth printing
 ENERGY_EDGES = np.array([1.0, 3.0, 10.0, 30.0, 100.0])  # GeV
 CELL_EDGES = np.geomspace(0.015, 150.0, 25)  # MeV
 
@@ -34,18 +39,17 @@ def observables(showers: Showers) -> dict[str, Array]:
     """One row per shower for each observable."""
     assert showers.detector is not None
     detector = showers.detector
-    cells = showers.with_threshold().energies.astype(np.float64)
+    above = showers.with_threshold()
+    cells = above.flat.astype(np.float64)
     energy = showers.incidents.energy.astype(np.float64)[:, None]
-    layers = cells.sum(axis=(2, 3)) / energy
+    layers = above.layer_energies / energy
     visible = layers.sum(axis=1, keepdims=True)
-    columns, rows = cells.sum(axis=(1, 2)) / energy, cells.sum(axis=(1, 3)) / energy
-    radius = np.hypot(detector.y[:, None], detector.x[None, :])
-    rings = np.digitize(radius, np.arange(0, radius.max(), detector.readout.size[0])) - 1
-    plane = cells.sum(axis=1).reshape(len(cells), -1) / energy
-    radial = np.stack([plane[:, rings.ravel() == ring].sum(axis=1) for ring in range(12)], axis=1)
+    (x, y), (dx, dy) = detector.positions[:, :2].T, detector.readout.pitch
+    columns, rows = binned(cells, x, dx) / energy, binned(cells, y, dy) / energy
+    radial = binned(cells, np.hypot(x, y), dx)[:, :RINGS] / energy
     depth = (layers @ detector.z)[:, None] / visible
     width = np.sqrt(np.maximum((layers @ detector.z**2)[:, None] / visible - depth**2, 0))
-    hits = (cells > 0).sum(axis=(2, 3))
+    hits = binned((cells > 0).astype(np.float64), detector.cell_layers.astype(float), 1.0)
     spectrum = np.stack([np.histogram(one[one > 0], CELL_EDGES)[0] for one in cells])
     return {
         "response": visible,
@@ -61,10 +65,18 @@ def observables(showers: Showers) -> dict[str, Array]:
     }
 
 
-def read(path: str) -> tuple[dict[str, Array], NDArray[np.int32], Array]:
+def binned(cells: Array, position: Array, width: float) -> Array:
+    """Sum cells whose positions in mm round to the same multiple of a width, (n_showers, n_bins)."""
+    number = np.round((position - position.min()) / width).astype(int)
+    order = np.argsort(number, kind="stable")
+    first = np.searchsorted(number[order], np.unique(number))
+    return np.asarray(np.add.reduceat(cells[:, order], first, axis=1))
+
+
+def read(path: str, detector: Detector | None) -> tuple[dict[str, Array], NDArray[np.int32], Array]:
     """Observables, PDG ids and energies in GeV of a file."""
     parts, pdg, energy = [], [], []
-    with ShowerFile(path) as file:
+    with ShowerFile(path, detector) as file:
         for first in range(0, len(file), BATCH):
             showers = file.read(first, min(first + BATCH, len(file)))
             parts.append(observables(showers))
@@ -127,7 +139,15 @@ def resolution(response: Array, energy: Array) -> tuple[float, float, float, flo
 
 
 def main() -> None:
-    (sample, pdg, energy), (reference, reference_pdg, reference_energy) = map(read, sys.argv[1:3])
+    parser = argparse.ArgumentParser(description="Do two samples of showers follow the same distribution?")
+    parser.add_argument("sample")
+    parser.add_argument("reference")
+    parser.add_argument("figure", nargs="?", type=Path)
+    parser.add_argument("--detector")
+    chosen = parser.parse_args()
+    detector = load(chosen.detector) if chosen.detector else None
+    sample, pdg, energy = read(chosen.sample, detector)
+    reference, reference_pdg, reference_energy = read(chosen.reference, detector)
     rng = np.random.default_rng(1)
     print("| observable | chi2/ndf | ndf | p |\n|---|---|---|---|")
     all_pdg, all_energy = np.concatenate([pdg, reference_pdg]), np.concatenate([energy, reference_energy])
@@ -142,14 +162,16 @@ def main() -> None:
         for low, high in pairwise(ENERGY_EDGES):
             mine = (pdg == particle) & (energy >= low) & (energy < high)
             theirs = (reference_pdg == particle) & (reference_energy >= low) & (reference_energy < high)
+            if min(mine.sum(), theirs.sum()) < FEWEST:
+                continue
             a = resolution(sample["response"][mine, 0], energy[mine])
             b = resolution(reference["response"][theirs, 0], reference_energy[theirs])
             print(
                 f"| {particle_name(int(particle))} | {low:g}-{high:g} | {a[0]:.3f} ± {a[1]:.3f} % | "
                 f"{b[0]:.3f} ± {b[1]:.3f} % | {a[2]:.2f} ± {a[3]:.2f} % | {b[2]:.2f} ± {b[3]:.2f} % |"
             )
-    if len(sys.argv) > 3:
-        draw(sample, reference, energy_weights(energy, reference_energy), Path(sys.argv[3]))
+    if chosen.figure:
+        draw(sample, reference, energy_weights(energy, reference_energy), chosen.figure)
 
 
 def draw(sample: dict[str, Array], reference: dict[str, Array], weights: Array, path: Path) -> None:

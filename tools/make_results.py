@@ -3,6 +3,7 @@
 Usage:
 
     python tools/make_results.py RESULTS docs/results.md
+    python tools/make_results.py README.md          # the table of the shipped models, from their cards
 
 RESULTS holds a folder per model with
 
@@ -21,6 +22,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from caloforge.showers import IncidentSpectrum
+
 CLASSIFIERS = {
     "auc_trees": "AUC, boosted trees on high-level features",
     "auc_mlp_high": "AUC, MLP on the same",
@@ -33,11 +36,13 @@ SCORES = {
     "diversity": "diversity: median distance between showers / Geant4's",
     "diversity_spectrum": "diversity: distances between showers, Wasserstein",
 }
+MARKS = ("<!-- models: written by tools/make_results.py README.md -->", "<!-- end of models -->")
+"""Lines around the table of the README."""
 HEAD = """# Results
 
-Written by `tools/make_results.py` from the files in [results/](results/); the commands are at the end.
-The floor is the same number between two Geant4 samples of the same sizes. AUC: 0.5 is perfect. Models that were
-compared with another reference have their floor in brackets.
+Written by `tools/make_results.py` from the files in [results/](results/); the commands are at the end. Each
+detector has a table. The floor is the same number between two Geant4 samples of the same sizes. AUC: 0.5 is
+perfect. Models that were compared with another reference have their floor in brackets.
 """
 
 
@@ -172,13 +177,65 @@ def card_figures(model: dict[str, Any]) -> dict[str, Any]:
 
 def shipped(name: str) -> dict[str, Any]:
     """Card and size of a model that the package ships."""
-    from caloforge.runtime import load
+    from caloforge.runtime import ModelFile
+    from caloforge.runtime.library import find
 
-    model = load(name)
+    model = ModelFile.read(find(name))
     return {"card": model.card.to_json(), "bytes": model.size}
 
 
+def readme_table() -> list[str]:
+    """The table of the shipped models, a row a model, from their cards."""
+    from caloforge.runtime import names, read_card_of
+    from caloforge.runtime.library import find
+
+    lines = [
+        "| model | cells | incidents | AUC, trees | AUC, MLP on cells | ms per shower |",
+        "|---|---|---|---|---|---|",
+    ]
+    for card in [read_card_of(find(name)) for name in names()]:
+        cells = " x ".join(map(str, card.detector.shape))
+        aucs = []
+        for key in ("auc_trees", "auc_mlp_cells"):
+            figure = card.validation.get(CLASSIFIERS[key])
+            aucs.append(f"{figure['value']:.3f} ({figure['floor']:.3f})" if figure else "")
+        speed = f"{card.speed['ms_per_shower']:.2f}" if "ms_per_shower" in card.speed else ""
+        lines.append(
+            f"| `{card.name}` | {cells} | {card.spectrum.describe()} | {' | '.join(aucs)} | {speed} |"
+        )
+    return lines
+
+
+def write_readme(path: Path) -> None:
+    """Put the table between its marks in the README."""
+    before, rest = path.read_text().split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    path.write_text("\n".join([before + MARKS[0], *readme_table(), MARKS[1] + after]))
+
+
+def section(detector: str, models: dict[str, dict[str, Any]]) -> list[str]:
+    """The tables of the models of one detector."""
+    first = next(iter(models.values()))["benchmark"]
+    spectrum = IncidentSpectrum.parse(first["spectrum"], "benchmark.json").describe()
+    return [
+        f"## {detector}",
+        "",
+        *table(models),
+        "",
+        f"Speeds: {spectrum}; {first['machine']['cpu']}, {first['machine']['cores']} cores, threads as in the table, "
+        f"{first['backend']}, drawing of noise included; Geant4 on one core.",
+        "",
+        f"### Response and resolution, {detector}",
+        "",
+        *response(models),
+        "",
+    ]
+
+
 def main() -> None:
+    if len(sys.argv) == 2:
+        write_readme(Path(sys.argv[1]))
+        return
     folder, output = Path(sys.argv[1]), Path(sys.argv[2])
     models: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*/metrics.json")):
@@ -192,24 +249,13 @@ def main() -> None:
         }
         figures = json.dumps(card_figures(models[name]), indent=2)
         (path.parent / "figures.json").write_text(figures + "\n")
-    first = next(iter(models.values()))
-    machine = first["benchmark"]["machine"]
     notes = output.with_name("results-notes.md")
-    text = [
-        HEAD,
-        *table(models),
-        "",
-        "e- and gamma, 1 to 100 GeV, threshold 0.015 MeV. Speeds: "
-        f"{machine['cpu']}, {machine['cores']} cores, threads as in the table, "
-        f"{first['benchmark']['backend']}, drawing of noise included; "
-        "Geant4 on one core.",
-        "",
-        "## Response and resolution",
-        "",
-        *response(models),
-        "",
-        notes.read_text() if notes.exists() else "",
-    ]
+    text = [HEAD]
+    for detector in dict.fromkeys(model["benchmark"]["detector"] for model in models.values()):
+        text += section(
+            detector, {n: model for n, model in models.items() if model["benchmark"]["detector"] == detector}
+        )
+    text.append(notes.read_text() if notes.exists() else "")
     output.write_text("\n".join(text).rstrip() + "\n")
     print(output)
 

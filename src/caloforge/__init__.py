@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from caloforge.detectors import Detector
     from caloforge.runtime import Model, load
-    from caloforge.showers import Incidents, Showers, read_showers, write_showers
+    from caloforge.showers import Incidents, IncidentSpectrum, Showers, read_showers, write_showers
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "Detector": "caloforge.detectors",
+    "IncidentSpectrum": "caloforge.showers",
     "Incidents": "caloforge.showers",
     "Model": "caloforge.runtime",
     "Showers": "caloforge.showers",
@@ -31,6 +32,7 @@ _LAZY = {
 
 __all__ = [
     "Detector",
+    "IncidentSpectrum",
     "Incidents",
     "Model",
     "Showers",

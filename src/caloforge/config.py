@@ -23,19 +23,19 @@ def parse_toml(text: str, source: str, error: type[CaloForgeError] = InputError)
         error: The class of error to raise.
 
     Raises:
-        CaloForgeError: Of the class `error`, with line and column, if it is no valid TOML.
+        CaloForgeError: Of the class `error`, with line and column, if it is not valid TOML.
     """
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
-        raise error(f"{source}: no valid TOML: {problem}") from problem
+        raise error(f"{source}: not valid TOML: {problem}") from problem
 
 
 def read_text(path: str | Path, what: str = "file") -> str:
     """Read a small UTF-8 text file, with errors for people.
 
     Raises:
-        FileError: If it is missing, unreadable or no text.
+        FileError: If it is missing, unreadable or not text.
     """
     try:
         return Path(path).read_text(encoding="utf-8")
@@ -66,25 +66,60 @@ def validate(
     try:
         return TypeAdapter(kind).validate_python(dict(data))
     except ValidationError as problem:
-        lines = [_describe(item, kind) for item in problem.errors()]
-        raise error(f"{source}: " + "; ".join(lines)) from problem
+        raise error(f"{source}: " + "; ".join(_describe_all(problem, kind, data))) from problem
+    except CaloForgeError as problem:
+        raise error(f"{source}: {problem}") from problem
 
 
-def _describe(item: Any, kind: type[Any]) -> str:
-    where = _place(item["loc"])
+def _describe_all(problem: ValidationError, kind: type[Any], data: Any) -> list[str]:
+    """Say what is wrong, place by place; the alternatives of a union that fail at one place are one line."""
+    found: dict[str, tuple[list[str], Any]] = {}
+    lines: list[str] = []
+    for item in problem.errors():
+        where = _place(item["loc"], data, _is_about_a_key(item))
+        line = _describe_key(item, where, kind)
+        if line:
+            lines.append(line)
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            found.setdefault(where, ([], item["input"]))[0].append(message)
+    for where, (messages, given) in found.items():
+        got = "" if isinstance(given, Mapping) or not where else f" (got {given!r})"
+        lines.append((f"'{where}': " if where else "") + " or ".join(dict.fromkeys(messages)) + got)
+    return lines
+
+
+def _is_about_a_key(item: Any) -> bool:
+    return item["type"] in {"extra_forbidden", "unexpected_keyword_argument", "missing", "missing_argument"}
+
+
+def _describe_key(item: Any, where: str, kind: type[Any]) -> str:
+    """Say what is wrong with a key itself; empty if it is the value that is wrong."""
     if item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
         name = str(item["loc"][-1])
         return f"unknown key '{where}'{did_you_mean(name, _known_keys(kind, item['loc'][:-1]))}"
     if item["type"] in {"missing", "missing_argument"}:
         return f"key '{where}' is missing"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"'{where}': {message} (got {item['input']!r})" if where else message
+    if item["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        key = f"{where}.{item['ctx']['discriminator']}".replace("'", "")
+        if item["type"] == "union_tag_not_found":
+            return f"key '{key}' is missing"
+        return f"'{key}': {item['ctx']['tag']!r} is not one of {item['ctx']['expected_tags']}"
+    return ""
 
 
-def _place(location: tuple[Any, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else str(part))
+def _place(location: tuple[Any, ...], data: Any, ends_in_key: bool) -> str:
+    """Write where in the data an error is, without the names of a union's alternatives that pydantic puts in."""
+    text, node = "", data
+    for number, part in enumerate(location):
+        inside = isinstance(node, Mapping) and part in node
+        last = number == len(location) - 1
+        if isinstance(part, int):
+            text += f"[{part}]"
+            node = node[part] if isinstance(node, (list, tuple)) and part < len(node) else None
+        elif inside or (last and ends_in_key):
+            text += f".{part}" if text else str(part)
+            node = node.get(part) if isinstance(node, Mapping) else None
     return text
 
 
@@ -99,7 +134,10 @@ def _known_keys(kind: type[Any], location: tuple[Any, ...]) -> list[str]:
 
     node = resolve(schema)
     for part in location:
-        if isinstance(part, int):
+        tags = node.get("discriminator", {}).get("mapping", {})
+        if part in tags:
+            node = resolve({"$ref": tags[part]})
+        elif isinstance(part, int):
             items = node.get("items") or (node.get("prefixItems") or [{}])[0]
             node = resolve(items)
         elif part in node.get("properties", {}):

@@ -17,6 +17,11 @@ TeV = 1e6
 mm = 1.0
 cm = 10.0
 
+rad = 1.0
+degree = math.pi / 180
+
+_ANGLE = re.compile(r"^\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(deg|rad|mrad)?\s*$")
+_ANGLES = {"deg": degree, "rad": rad, "mrad": 1e-3}
 _ENERGY = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(keV|MeV|GeV|TeV)?\s*$")
 _UNITS = {"keV": keV, "MeV": MeV, "GeV": GeV, "TeV": TeV}
 
@@ -32,11 +37,11 @@ def parse_energy(text: str, default_unit: str = "GeV") -> float:
         default_unit: The unit of a bare number.
 
     Raises:
-        InputError: If the text is no energy, or not positive and finite.
+        InputError: If the text is not an energy, or not positive and finite.
     """
     match = _ENERGY.match(text)
     if not match:
-        raise InputError(f"{text!r} is no energy; write for instance '50' (GeV), '500MeV' or '1:100'")
+        raise InputError(f"{text!r} is not an energy; write for instance '50' (GeV), '500MeV' or '1:100'")
     energy = float(match[1]) * _UNITS[match[2] or default_unit]
     if not (math.isfinite(energy) and energy > 0):
         raise InputError(f"energy {text!r} must be positive and finite")
@@ -66,6 +71,55 @@ def parse_energy_range(text: str) -> tuple[float, float]:
     if low > high:
         raise InputError(f"energy range {text!r}: the lower end exceeds the upper end")
     return low, high
+
+
+def parse_angle(text: str, default_unit: str = "deg") -> float:
+    """Read one angle as written on the command line, in rad.
+
+    >>> round(parse_angle("30"), 4), parse_angle("0.5rad"), parse_angle("10 mrad")
+    (0.5236, 0.5, 0.01)
+
+    Args:
+        text: A number with an optional unit deg, rad or mrad.
+        default_unit: The unit of a bare number.
+
+    Raises:
+        InputError: If the text is not an angle.
+    """
+    match = _ANGLE.match(text)
+    if not match:
+        raise InputError(f"{text!r} is not an angle; write for instance '30' (degrees), '0.5rad' or '0:30'")
+    return float(match[1]) * _ANGLES[match[2] or default_unit]
+
+
+def parse_angle_range(text: str) -> tuple[float, float]:
+    """Read an angle or a range `low:high` in rad.
+
+    >>> parse_angle_range("0:0.5rad")
+    (0.0, 0.5)
+
+    Raises:
+        InputError: If it cannot be read or `low` exceeds `high`.
+    """
+    low_text, colon, high_text = text.partition(":")
+    if not colon:
+        angle = parse_angle(text)
+        return angle, angle
+    unit = _ANGLE.match(high_text)
+    high = parse_angle(high_text)
+    low = parse_angle(low_text, (unit[2] if unit else None) or "deg")
+    if low > high:
+        raise InputError(f"range of angles {text!r}: the lower end exceeds the upper end")
+    return low, high
+
+
+def format_angle(angle: float) -> str:
+    """Write an angle in rad for people.
+
+    >>> format_angle(0.5235987755982988)
+    '30 degrees'
+    """
+    return f"{angle / degree:.4g} degrees"
 
 
 def format_energy(energy: float) -> str:

@@ -12,7 +12,7 @@ from caloforge import benchmark, geant4
 from caloforge.cli import main
 from caloforge.errors import InputError
 from caloforge.runtime import load
-from caloforge.showers import Showers
+from caloforge.showers import IncidentSpectrum, Showers
 
 
 @pytest.fixture
@@ -32,11 +32,33 @@ def no_geant4(monkeypatch):
     return calls
 
 
-def test_energies_are_log_uniform_already_for_few():
-    given = benchmark.same_energies(20, (11, 22), (1e3, 1e5), seed=1)
+ELECTRONS = IncidentSpectrum((11,), (1e3, 1e5))
+
+
+def test_energies_are_log_uniform_already_for_few(toy_detector):
+    spectrum = IncidentSpectrum((11, 22), (1e3, 1e5))
+    given = benchmark.same_incidents(spectrum, 20, 1, toy_detector)
     np.testing.assert_array_equal(np.floor(np.sort(np.log10(given.energy) - 3) * 10), np.arange(20))
     assert abs(given.energy.mean() / (99e3 / np.log(100)) - 1) < 0.1
     assert set(given.pdg) == {11, 22}
+
+
+def test_other_distributions_are_spread_evenly_too(toy_detector):
+    uniform = IncidentSpectrum((11,), (1e3, 21e3), "uniform")
+    given = benchmark.same_incidents(uniform, 20, 1, toy_detector)
+    np.testing.assert_array_equal(np.floor(np.sort(given.energy) / 1e3 - 1), np.arange(20))
+    listed = IncidentSpectrum((11,), (1e3, 2e3, 5e3), "list")
+    given = benchmark.same_incidents(listed, 30, 1, toy_detector)
+    assert np.unique(given.energy, return_counts=True)[1].tolist() == [10, 10, 10]
+
+
+def test_angles_and_places_are_drawn(toy_detector):
+    spectrum = IncidentSpectrum((11,), (5e3,), theta=(0, 0.5), phi=(0, 6), position="cell")
+    given = benchmark.same_incidents(spectrum, 200, 1, toy_detector)
+    assert set(given.energy) == {5e3}
+    assert spectrum.on(toy_detector).outside(given) == []
+    assert given.theta.max() > 0.45
+    assert np.ptp(given.x) > 4.5
 
 
 def test_timing_of_known_values():
@@ -53,7 +75,7 @@ def test_times_that_follow_the_energy_have_no_error():
 
 
 def test_both_see_the_same_energies(tiny_model, no_geant4):
-    result = benchmark.run(load(tiny_model, threads=1), 7, (1, 4), seconds=0.01, show=False)
+    result = benchmark.run(load(tiny_model, threads=1), ELECTRONS, 7, (1, 4), seconds=0.01, show=False)
     (warm_up, first), (given, zero) = no_geant4
     assert len(warm_up) == 3
     assert (first, zero) == (7, 0)
@@ -71,10 +93,11 @@ def test_both_see_the_same_energies(tiny_model, no_geant4):
 
 def test_the_result_is_plain_data(tiny_model, no_geant4):
     model = load(tiny_model, threads=2)
-    result = benchmark.run(model, 2, (3,), "e-,gamma", seconds=0.01, show=False)
+    spectrum = IncidentSpectrum((11, 22), (1e3, 1e5))
+    result = benchmark.run(model, spectrum, 2, (3,), seconds=0.01, show=False)
     data = json.loads(json.dumps(result.to_json()))
     assert data["threads"] == 2
-    assert data["particles"] == ["e-", "gamma"]
+    assert IncidentSpectrum.parse(data["spectrum"], "result") == spectrum
     assert data["model_sha256"] == model.sha256
     assert data["machine"]["cpu"]
     assert data["models"][0]["timing"]["repeats"] >= 10
@@ -92,6 +115,7 @@ def test_the_model_alone(tiny_model, capsys):
 def test_the_table_for_people(tiny_model, no_geant4, capsys):
     assert main(["benchmark", str(tiny_model), "--geant4", "3", "--batch", "2", "--threads", "1"]) == 0
     text = capsys.readouterr().out
+    assert "e-, 1 GeV to 100 GeV, normal" in text
     assert "Geant4, 1 process" in text
     assert "model, batch 2" in text
     assert "core for core" in text
@@ -104,6 +128,7 @@ def test_the_table_for_people(tiny_model, no_geant4, capsys):
         (["--batch", "a"], "whole numbers"),
         (["--geant4", "-1"], "geant4 = -1"),
         (["--energy", "9:1"], "lower end"),
+        (["--theta", "0:5"], "not conditioned on the direction"),
     ],
 )
 def test_bad_calls(tiny_model, capsys, change, words):
@@ -113,7 +138,7 @@ def test_bad_calls(tiny_model, capsys, change, words):
 
 def test_bad_arguments(tiny_model):
     with pytest.raises(InputError, match="batches"):
-        benchmark.run(load(tiny_model, threads=1), 0, ())
+        benchmark.run(load(tiny_model, threads=1), ELECTRONS, 0, ())
 
 
 @pytest.mark.skipif(

@@ -1,6 +1,7 @@
 import json
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 
 from caloforge.cli import main
@@ -21,6 +22,27 @@ def test_simulate_writes_a_sample(tmp_path, capfd) -> None:
     assert "6 showers of clic-ecal in" in err
 
 
+def test_angles_and_places(tmp_path, capfd) -> None:
+    """The same command in full is in the file."""
+    path = tmp_path / "mc.h5"
+    spectrum = ["--particle", "gamma", "--energy", "50MeV", "--theta", "10:30", "--phi", "0:360"]
+    words = ["crystals", "-n", "6", *spectrum, "--position", "cell", "-o", str(path)]
+    assert main(["simulate", *words]) == 0
+    showers = read_showers(path)
+    assert np.all(
+        (showers.incidents.theta >= np.radians(10) - 1e-6)
+        & (showers.incidents.theta <= np.radians(30) + 1e-6)
+    )
+    assert len(set(showers.incidents.x)) == len(set(showers.incidents.phi)) == 6
+    assert np.abs(showers.incidents.y).max() <= 11
+    command = "simulate crystals -n 6 --particle gamma --energy 0.05 --theta 10:30 --phi 0:360 --position="
+    assert command.removesuffix("=") in showers.provenance["command"]
+    assert main(["info", str(path)]) == 0
+    assert "gamma, 50 MeV, theta 10 to 30 degrees, phi 0 to 360 degrees" in " ".join(
+        capfd.readouterr().out.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
@@ -28,6 +50,13 @@ def test_simulate_writes_a_sample(tmp_path, capfd) -> None:
         (["clic-ecal", "--particle", "elektron"], 2, "unknown particle 'elektron'; did you mean"),
         (["clic-ecl"], 2, "did you mean 'clic-ecal'?"),
         (["clic-ecal", "--energy", "10:1"], 2, "the lower end exceeds the upper end"),
+        (["clic-ecal", "--theta", "90"], 2, "theta 90 degrees: must be at least 0, below 90 degrees"),
+        (
+            ["clic-ecal", "--position", "64,0"],
+            2,
+            "(64, 0) mm lies outside the readout of detector 'clic-ecal'",
+        ),
+        (["calochallenge-2", "--position", "cell"], 2, "position 'cell' is for cartesian readouts"),
         (["clic-ecal", "-n", "0"], 2, "Invalid value for '-n'"),
     ],
 )

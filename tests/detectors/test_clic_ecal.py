@@ -47,11 +47,25 @@ def test_layers(clic):
 
 
 def test_coordinates(clic):
-    assert clic.x[12] == 0
-    assert clic.y[12] == 0
-    assert clic.x[0] == -clic.x[-1] == pytest.approx(-12 * 5.1)
-    assert np.diff(clic.y) == pytest.approx(5.1)
+    x, y = clic.readout.x, clic.readout.y
+    assert x[12] == 0
+    assert y[12] == 0
+    assert x[0] == -x[-1] == pytest.approx(-12 * 5.1)
+    assert np.diff(y) == pytest.approx(5.1)
+    assert clic.positions[0] == pytest.approx([-12 * 5.1, -12 * 5.1, 2.81])
 
 
-def test_the_gun_is_in_front_on_the_axis(clic):
-    assert clic.gun.position == (0, 0, -1)
+def test_the_gun_is_in_front(clic):
+    assert clic.gun.distance == 1
+
+
+def test_the_wide_one_is_the_same_stack(clic):
+    wide = load("clic-ecal-wide")
+    assert wide.stack == clic.stack
+    assert wide.shape == (25, 51, 51)
+    assert wide.threshold == clic.threshold
+
+
+def test_a_minimum_ionising_particle(clic):
+    assert clic.mip_energy.shape == (25,)
+    assert clic.mip_energy == pytest.approx(0.084, rel=0.03)

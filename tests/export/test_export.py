@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from caloforge import detectors  # noqa: E402
 from caloforge.cli import main  # noqa: E402
 from caloforge.errors import FileError, InputError, ModelError  # noqa: E402
 from caloforge.export import export_generator, figures, replace_figures, run_card  # noqa: E402
-from caloforge.models._base import Generator  # noqa: E402
-from caloforge.runtime import ModelCard, load  # noqa: E402
+from caloforge.export.parity import sample_inputs  # noqa: E402
+from caloforge.models import Generator  # noqa: E402
+from caloforge.runtime import ModelCard, load, read_card_of  # noqa: E402
+from caloforge.showers import IncidentSpectrum  # noqa: E402
 
 
 class EveryLayer(Generator):
@@ -59,8 +63,8 @@ def card(detector_toml, **changes):
         "name": "tiny",
         "approach": "gan3d",
         "detector_toml": detector_toml,
-        "particles": (11, 22),
-        "energy_range": (1e3, 1e5),
+        "spectrum": IncidentSpectrum((11, 22), (1e3, 1e5)),
+        "conditions": ("particle", "energy"),
         "noise_size": 6,
     }
     return ModelCard(**{**facts, **changes})
@@ -154,23 +158,88 @@ def test_wrong_shape_noise_and_names(tmp_path, generator, toml):
         export_generator(generator, tmp_path / "none" / "m.onnx", card(toml), threads=1)
 
 
+METADATA = {
+    "spectrum": {"particles": [11], "energy": [1e3, 1e5], "theta": [0.0, 0.5], "position": [-1, 1, -1, 1]},
+    "conditions": ["energy", "direction"],
+    "physics": "G4EmStandardPhysics",
+    "data": {"file": "train.h5", "sha256": "abc"},
+    "n_showers": 100,
+    "step": 7,
+    "score": 0.5,
+    "recipe": {"model": {"approach": "gan3d"}},
+    "commit": "c903d28",
+}
+"""What `load_run` says of a run, without the detector."""
+
+
 def test_the_card_of_a_run(toml):
-    metadata = {
-        "detector": toml,
-        "pdgs": [11],
-        "energy_range": [1e3, 1e5],
-        "theta_range": [0.0, 0.0],
-        "data": {"file": "train.h5", "sha256": "abc"},
-        "n_showers": 100,
-        "step": 7,
-        "score": 0.5,
-    }
+    metadata = {**METADATA, "detector": toml}
     made = run_card(metadata, "gan3d", 6)
     assert made.name == "tiny"
+    assert made.spectrum == IncidentSpectrum((11,), (1e3, 1e5), theta=(0, 0.5), position=(-1, 1, -1, 1))
+    assert made.conditions == ("energy", "direction")
+    assert (made.physics, made.commit, made.recipe) == (
+        "G4EmStandardPhysics",
+        "c903d28",
+        {"model": {"approach": "gan3d"}},
+    )
     assert made.training_data == {"file": "train.h5", "sha256": "abc", "showers": 100, "steps": 7}
     assert made.validation == {"physics_score": {"value": 0.5}}
-    with pytest.raises(ModelError, match="energy_range"):
-        run_card({**metadata, "energy_range": None}, "gan3d", 6)
+    assert run_card({**metadata, "conditions": []}, "gan3d", 6).conditions == ()
+    with pytest.raises(ModelError, match="spectrum"):
+        run_card({**metadata, "spectrum": None}, "gan3d", 6)
+
+
+def test_the_check_sees_all_corners(toml):
+    wide = IncidentSpectrum((11, 22), (1e3, 1e5), theta=(0, 0.5), phi=(0, 6.0), position=(-2, 2, -1, 1))
+    incident, noise = sample_inputs(card(toml, spectrum=wide))
+    assert len(incident) == len(noise) == 148
+    corner = np.array([22, 1e5, 0.5, 6.0, -2, 1], np.float32)
+    assert (incident == corner).all(axis=1).any()
+    assert len(np.unique(incident[:, :2], axis=0)) > 50
+
+
+@pytest.fixture
+def run(monkeypatch, generator, toml):
+    """A run that has a trained generator."""
+    recipe = SimpleNamespace(model=SimpleNamespace(approach="gan3d"))
+    facts = {**METADATA, "detector": toml}
+    approach = SimpleNamespace(generator=generator)
+    training = SimpleNamespace(load_run=lambda folder: (approach, recipe, facts))
+    monkeypatch.setitem(sys.modules, "caloforge.training", training)
+    return facts
+
+
+def test_a_run_becomes_a_graph_and_its_weights(tmp_path, run, generator, capsys):
+    safetensors = pytest.importorskip("safetensors", reason="safetensors (extra 'train') is not installed")
+    path = tmp_path / "m.onnx"
+    assert main(["export", "run", "-o", str(path), "--name", "mine", "--threads", "1", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["weights"] == str(tmp_path / "m.safetensors")
+    card = read_card_of(path)
+    assert (card.name, card.recipe) == ("mine", METADATA["recipe"])
+    assert read_card_of(tmp_path / "m.safetensors") == card
+    with safetensors.safe_open(tmp_path / "m.safetensors", "pt") as file:
+        weights = {name.removeprefix("generator."): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    again = EveryLayer()
+    again.load_state_dict(weights)
+    for name, tensor in generator.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
+    assert main(["models", str(tmp_path / "m.safetensors")]) == 0
+    assert "theta 0 to 28.65 degrees" in capsys.readouterr().out
+
+
+def test_new_figures_reach_both_files(tmp_path, run, capsys):
+    path = tmp_path / "m.onnx"
+    assert main(["export", "run", "-o", str(path), "--threads", "1"]) == 0
+    before = (tmp_path / "m.safetensors").read_bytes()
+    replace_figures(path, path, {"speed": {"ms_per_shower": 0.3}})
+    assert read_card_of(path).speed == {"ms_per_shower": 0.3}
+    assert read_card_of(path.with_suffix(".safetensors")) == read_card_of(path)
+    replace_figures(path, tmp_path / "other.onnx", {}, "other")
+    assert read_card_of(tmp_path / "other.safetensors").name == "other"
+    replace_figures(path, path, {"speed": {}})
+    assert len((tmp_path / "m.safetensors").read_bytes()) > len(before)
 
 
 def test_figures_are_added_without_touching_the_graph(tmp_path, tiny_model, capsys):
@@ -202,7 +271,7 @@ def test_figures_are_added_without_touching_the_graph(tmp_path, tiny_model, caps
 def test_figures_that_cannot_be_used(tmp_path):
     path = tmp_path / "figures.json"
     for text, kind, words in (
-        ("{", FileError, "no JSON"),
+        ("{", FileError, "not JSON"),
         ("[]", InputError, "expected a JSON object"),
         ('{"validatoin": {}}', InputError, "did you mean 'validation'"),
     ):
@@ -213,4 +282,4 @@ def test_figures_that_cannot_be_used(tmp_path):
 
 def test_a_folder_that_is_no_run(tmp_path, capsys):
     assert main(["export", str(tmp_path), "-o", str(tmp_path / "m.onnx")]) == 3
-    assert "no folder of a training run" in capsys.readouterr().err
+    assert "a training run" in capsys.readouterr().err

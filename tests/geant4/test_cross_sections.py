@@ -46,8 +46,8 @@ photons, electrons = json.loads(sys.argv[1])
 slices = ", ".join(f'{{ material = "G4_{m}", thickness = 1 }}' for m in ("W", "Pb", "Cu"))
 text = f'''
 name = "probe"
-production_cut = 0.7
 threshold = 0.0
+physics = {{ production_cut = 0.7 }}
 readout = {{ kind = "cartesian", cells = [1, 1], size = [10, 10] }}
 stack = [ {{ repeat = 1, slices = [{slices}, {{ material = "G4_Si", thickness = 1, sensitive = true }}] }} ]
 '''

@@ -61,6 +61,20 @@ def test_installed_data_sets_are_found(bare, tmp_path, place) -> None:
     assert find_data_sets(settings)["G4LEDATA"].path == mine
 
 
+def test_shells_are_a_choice_of_our_own_tables(bare, tmp_path) -> None:
+    measured, outermost = find_data_sets(bare), find_data_sets(bare, "outermost")
+    assert measured["G4LEDATA"].path != outermost["G4LEDATA"].path
+    assert measured.electromagnetic.endswith("(photoelectric shells: measured)")
+    assert outermost.electromagnetic.endswith("(photoelectric shells: outermost)")
+    mine = fake(tmp_path / "G4EMLOW8.8", "G4LEDATA")
+    settings = {**bare, "G4LEDATA": str(mine)}
+    assert find_data_sets(settings, "measured").electromagnetic == "G4EMLOW8.8"
+    with pytest.raises(
+        Geant4Error, match=r"'outermost' are a choice of CaloForge's own tables.*unset G4LEDATA"
+    ):
+        find_data_sets(settings, "outermost")
+
+
 def test_a_variable_that_leads_nowhere_is_an_error(bare, tmp_path) -> None:
     with pytest.raises(Geant4Error, match=r"G4LEDATA=.*no such folder.*unset it to use CaloForge"):
         find_data_sets({**bare, "G4LEDATA": str(tmp_path / "nowhere")})

@@ -89,24 +89,24 @@ def test_stopping_power_outside_the_tables_is_an_error() -> None:
 
 
 def test_the_data_set_is_written_once(tmp_path, monkeypatch) -> None:
-    folder = em_tables.write_data_set(tmp_path)
+    folder = em_tables.write_data_set(cache=tmp_path)
     assert folder.parent == tmp_path / "geant4"
     assert (folder / "brem_SB/br92").is_file()
     assert (folder / "epics2017/phot/pe-high-1.dat").is_file()
     assert (folder / "ensdfstate/ENSDFSTATE.dat").read_text() == ""
     assert [entry.name for entry in folder.parent.iterdir()] == [folder.name]
     monkeypatch.setattr(em_tables, "_write_files", None)
-    assert em_tables.write_data_set(tmp_path) == folder
+    assert em_tables.write_data_set(cache=tmp_path) == folder
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch) -> None:
-    def full_disk(folder):
+    def full_disk(folder, shells):
         (folder / "brem_SB").mkdir()
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(em_tables, "_write_files", full_disk)
     with pytest.raises(FileError, match=r"No space left on device; .* CALOFORGE_CACHE"):
-        em_tables.write_data_set(tmp_path)
+        em_tables.write_data_set(cache=tmp_path)
     assert list((tmp_path / "geant4").iterdir()) == []
 
 
@@ -119,13 +119,12 @@ def test_a_cache_that_is_a_file_is_an_error(tmp_path) -> None:
     blocked = tmp_path / "cache"
     blocked.write_text("")
     with pytest.raises(FileError, match="folder"):
-        em_tables.write_data_set(blocked)
+        em_tables.write_data_set(cache=blocked)
 
 
 @pytest.mark.parametrize("choice", em_tables.SHELL_CHOICES)
-def test_the_shells_of_the_photoelectric_effect_can_be_chosen(tmp_path, monkeypatch, choice) -> None:
-    monkeypatch.setenv(em_tables.SHELLS_VARIABLE, choice)
-    text = (em_tables.write_data_set(tmp_path) / "epics2017/phot/pe-ss-cs-74.dat").read_text()
+def test_the_shells_of_the_photoelectric_effect_can_be_chosen(tmp_path, choice) -> None:
+    text = (em_tables.write_data_set(choice, tmp_path) / "epics2017/phot/pe-ss-cs-74.dat").read_text()
     lines = text.splitlines()
     points = int(lines[0].split()[2])
     of_k_shell = [float(line.split()[1]) for line in lines[1 : points + 1]]
@@ -133,15 +132,12 @@ def test_the_shells_of_the_photoelectric_effect_can_be_chosen(tmp_path, monkeypa
     assert any(of_k_shell) == (choice == "measured")
 
 
-def test_each_choice_of_shells_has_its_own_data_set(tmp_path, monkeypatch) -> None:
-    folders = set()
-    for choice in ("", *em_tables.SHELL_CHOICES):
-        monkeypatch.setenv(em_tables.SHELLS_VARIABLE, choice)
-        folders.add(em_tables.write_data_set(tmp_path))
+def test_each_choice_of_shells_has_its_own_data_set(tmp_path) -> None:
+    folders = {em_tables.write_data_set(choice, tmp_path) for choice in em_tables.SHELL_CHOICES}
     assert len(folders) == 2
+    assert em_tables.write_data_set(cache=tmp_path) == em_tables.write_data_set("measured", tmp_path)
 
 
-def test_an_unknown_choice_of_shells_is_an_error(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv(em_tables.SHELLS_VARIABLE, "measure")
-    with pytest.raises(InputError, match=r"SHELLS=measure; did you mean 'measured'\?"):
-        em_tables.write_data_set(tmp_path)
+def test_an_unknown_choice_of_shells_is_an_error(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"photoelectric shells 'innermost'; .*'outermost'"):
+        em_tables.write_data_set("innermost", tmp_path)

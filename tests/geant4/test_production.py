@@ -1,9 +1,11 @@
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,16 +16,18 @@ from caloforge import detectors
 from caloforge.errors import FileError, Geant4Error, InputError
 from caloforge.geant4 import pool, produce, production
 from caloforge.geant4.parts import CHUNK_SIZE, parts_folder
-from caloforge.showers import read_showers
+from caloforge.showers import IncidentSpectrum, ShowerFile, parse_spectrum, read_showers
 
 pytestmark = pytest.mark.skipif(find_spec("geant4_pybind") is None, reason="geant4-pybind is not installed")
 
 DETECTOR = detectors.load("clic-ecal")
 N = 2 * CHUNK_SIZE + 10
-ARGUMENTS = (DETECTOR, N, (11, 22), (50.0, 100.0), 7)
+SPECTRUM = IncidentSpectrum((11, 22), (50.0, 100.0), theta=(0.0, 0.2), phi=(0.0, 6.0), position="cell")
+ARGUMENTS = (DETECTOR, SPECTRUM, N, 7)
 COMMAND = [
     *(sys.executable, "-m", "caloforge", "simulate", "clic-ecal", "-n", str(N)),
     *("--particle", "e-,gamma", "--energy", "50MeV:100MeV", "--seed", "7"),
+    *("--theta", "0:0.2rad", "--phi", "0:6rad", "--position", "cell"),
 ]
 
 
@@ -57,9 +61,27 @@ def test_the_file_holds_what_was_asked_for(sample) -> None:
     np.testing.assert_array_equal(showers.incidents.pdg, np.tile([11, 22], N // 2))
     assert np.all((showers.incidents.energy >= 50) & (showers.incidents.energy <= 100))
     assert np.all(showers.visible_energy < showers.incidents.energy)
-    assert showers.provenance["command"].endswith("-n 60 --particle e-,gamma --energy 0.05:0.1 --seed 7")
     assert "Geant4 11." in showers.provenance["source"]
     assert not parts_folder(sample).exists()
+
+
+def test_the_file_says_what_it_holds(sample) -> None:
+    with ShowerFile(sample) as file:
+        assert file.spectrum == SPECTRUM.on(DETECTOR)
+        assert file.spectrum.outside(file.incidents) == []
+        assert file.incidents.theta.max() > 0.15
+        assert np.abs(file.incidents.x).max() > 2
+        assert file.physics.startswith("G4EmStandardPhysics + G4DecayPhysics, CaloForge EM tables ")
+        assert file.physics.endswith("(photoelectric shells: measured)")
+
+
+def test_its_command_makes_it_again(sample, tmp_path) -> None:
+    words = shlex.split(read_showers(sample, 0, 1).provenance["command"])
+    assert words[:3] == ["caloforge", "simulate", "clic-ecal"]
+    options = dict(zip(words[3::2], words[4::2], strict=True))
+    n, seed = int(options.pop("-n")), int(options.pop("--seed"))
+    asked = parse_spectrum(**{name.removeprefix("--"): text for name, text in options.items()})
+    assert production.make_plan(DETECTOR, asked, n, seed) == production.make_plan(*ARGUMENTS)
 
 
 def test_the_number_of_workers_does_not_matter(sample, tmp_path) -> None:
@@ -68,7 +90,7 @@ def test_the_number_of_workers_does_not_matter(sample, tmp_path) -> None:
 
 
 def test_another_seed_gives_other_showers(sample, tmp_path) -> None:
-    other = produce(DETECTOR, 5, (11, 22), (50.0, 100.0), 8, tmp_path / "mc.h5")
+    other = produce(DETECTOR, SPECTRUM, 5, 8, tmp_path / "mc.h5")
     assert not np.array_equal(read_showers(other).energies, read_showers(sample).energies[:5])
 
 
@@ -100,7 +122,9 @@ def test_a_killed_production_goes_on_where_it_was(sample, tmp_path) -> None:
     with pytest.raises(
         InputError, match=r"unfinished production with other parameters \(seed 7 instead of 8\)"
     ):
-        produce(*ARGUMENTS[:4], 8, path)
+        produce(*ARGUMENTS[:3], 8, path)
+    with pytest.raises(InputError, match=r"with other parameters \(spectrum\)"):
+        produce(DETECTOR, replace(SPECTRUM, theta=(0.0, 0.3)), N, 7, path)
     kept = {part.name: part.stat().st_mtime_ns for part in chunks.glob("chunk-*.npz")}
     assert finished.items() <= kept.items()
     assert produce(*ARGUMENTS, path).read_bytes() == sample.read_bytes()
@@ -192,14 +216,16 @@ def test_a_full_disk_is_reported_by_the_worker(tmp_path, monkeypatch) -> None:
     [
         ({"n": 0}, "n = 0"),
         ({"seed": -1}, "seed = -1"),
-        ({"pdgs": ()}, "no particle"),
-        ({"energy_range": (10.0, 1.0)}, "energy range 10 to 1 MeV"),
-        ({"energy_range": (1.0, float("nan"))}, "energy range"),
+        (
+            {"spectrum": replace(SPECTRUM, position=(64.0, 0.0))},
+            "outside the readout of detector 'clic-ecal'",
+        ),
+        ({"detector": detectors.load("calochallenge-2")}, "position 'cell' is for cartesian readouts"),
         ({"workers": 0}, "workers = 0"),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path, change, message) -> None:
-    arguments = {"n": 1, "pdgs": (11,), "energy_range": (1.0, 2.0), "seed": 1, "path": tmp_path / "mc.h5"}
+    arguments = {"detector": DETECTOR, "spectrum": SPECTRUM, "n": 1, "seed": 1, "path": tmp_path / "mc.h5"}
     with pytest.raises(InputError, match=message):
-        produce(DETECTOR, **{**arguments, **change})
+        produce(**{**arguments, **change})
     assert list(tmp_path.iterdir()) == []

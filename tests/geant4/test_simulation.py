@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from caloforge import detectors
-from caloforge.detectors import SYMMETRIES
 from caloforge.errors import Geant4Error, InputError
 from caloforge.geant4 import simulate
 from caloforge.showers import Showers, incidents
@@ -36,13 +35,14 @@ def test_the_response_is_the_sampling_fraction_of_the_detector(showers) -> None:
 
 
 def test_showers_are_symmetric_about_the_axis(showers) -> None:
-    total = showers.energies.sum(axis=(0, 1), dtype=float)
-    for operation in SYMMETRIES:
-        moved = operation(total)
-        assert moved[12, 12] == total[12, 12]
-        left, right = total[:, :12].sum(), moved[:, :12].sum()
-        assert left == pytest.approx(right, rel=0.25)
-    assert total.argmax() == 12 * 25 + 12
+    detector = showers.detector
+    total = showers.flat.sum(axis=0, dtype=float)
+    left = detector.positions[:, 0] < 0
+    for destinations in detector.destinations():
+        moved = np.empty_like(total)
+        moved[destinations] = total
+        assert moved[left].sum() == pytest.approx(total[left].sum(), rel=0.25)
+    assert showers.energies.sum(axis=(0, 1), dtype=float).argmax() == 12 * 25 + 12
 
 
 def test_showers_begin_at_the_front(showers) -> None:
@@ -73,15 +73,26 @@ def test_the_provenance_names_geant4(showers) -> None:
     assert showers.provenance["seed"] == "5"
 
 
-def test_angle_and_position_move_the_shower(showers) -> None:
+def test_the_centroid_follows_the_shower_axis(showers) -> None:
+    """In each layer, for any direction and impact point."""
     detector = showers.detector
-    tilted = simulate(detector, incidents(11, np.full(20, ENERGY), 0.3, np.pi / 2, x=10.2, y=-10.2), seed=2)
-    cells = tilted.energies[:, :8].sum(axis=0, dtype=float)
-    x = (cells.sum(axis=1) @ detector.x) / cells.sum(axis=(1, 2))
-    y = (cells.sum(axis=2) @ detector.y) / cells.sum(axis=(1, 2))
-    assert np.average(x) == pytest.approx(10.2, abs=3)
-    assert np.average(y - np.tan(0.3) * detector.z[:8]) == pytest.approx(-10.2, abs=3)
-    assert y[7] - y[0] > 0.5 * np.tan(0.3) * (detector.z[7] - detector.z[0])
+    phi = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    tilted = simulate(detector, incidents(11, np.full(60, ENERGY), 0.4, phi, x=10.2, y=-5.1), seed=2)
+    x, y = tilted.incidents.axis(detector.z)
+    for axis, position in ((x, detector.positions[:, 0]), (y, detector.positions[:, 1])):
+        centroid = sums(detector, tilted.flat * position) / sums(detector, tilted.flat)
+        hit = np.isfinite(centroid[:, 1:9])
+        distance = (centroid - axis)[:, 1:9]
+        for layer in range(8):
+            there = distance[hit[:, layer], layer]
+            assert abs(there.mean()) < 4 * there.std() / np.sqrt(len(there))
+        assert np.median(np.abs(distance[hit])) < 5.1
+
+
+def sums(detector, cells) -> np.ndarray:
+    """Sum over layers; not a number where nothing was deposited."""
+    total = np.add.reduceat(cells.astype(float), np.arange(0, detector.n_cells, 625), axis=1)
+    return np.where(total == 0, np.nan, total)
 
 
 def test_pi0_decays_and_showers(showers) -> None:
@@ -100,9 +111,16 @@ def test_hadrons_are_an_error(showers, monkeypatch) -> None:
         simulate(showers.detector, incidents(-211, ENERGY), seed=1)
 
 
-def test_backward_incidents_are_an_error(showers) -> None:
-    with pytest.raises(InputError, match=r"theta = 2 rad"):
-        simulate(showers.detector, incidents(11, ENERGY, theta=2.0), seed=1)
+def test_incidents_beside_the_readout_are_an_error(showers) -> None:
+    with pytest.raises(InputError, match=r"\(64, 0\) mm lies outside the readout of detector 'clic-ecal'"):
+        simulate(showers.detector, incidents(11, ENERGY, x=64.0), seed=1)
+
+
+def test_incidents_that_start_outside_the_world_are_an_error(showers) -> None:
+    with pytest.raises(
+        InputError, match=r"theta = 1.569 rad .* its start, 1 mm before the front face, lies outside"
+    ):
+        simulate(showers.detector, incidents(11, ENERGY, theta=1.569), seed=1)
 
 
 def test_a_second_detector_is_an_error(showers) -> None:

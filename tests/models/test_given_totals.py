@@ -7,7 +7,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from caloforge.models._given_totals import log_density_of_parts, log_probability_of_hits
+from caloforge.models.parts.given_totals import log_density_of_parts, log_probability_of_hits
 
 
 def test_all_sets_of_hits_have_probabilities_that_sum_to_one() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from caloforge.models._halving import Halving, split_noise
+from caloforge.models.parts.halving import Halving, split_noise
+from caloforge.models.parts.mixtures import log_normal
 
 N = 20000
 
@@ -27,12 +28,11 @@ def test_probabilities_of_hits_add_up_to_one(halving: Halving) -> None:
     hits = torch.stack([part, 7 - part], 1)
     with torch.no_grad():
         hidden = halving._hidden(first.expand(8, -1))
-        told = halving._with_hits(hidden, hits, torch.full((8, 1), 2.0))
+        inputs = halving._with_hits(hidden, hits, torch.full((8, 1), 2.0))
         loss = halving.loss(first.expand(8, -1), hits, torch.tensor([[1.0, 1.0]]).expand(8, -1))
-        weight, mean, log_sigma = halving.of_energy(told).split(3, 1)
-        log_sigma = log_sigma.clamp(-5, 2)
-        log_normal = -0.5 * (mean / log_sigma.exp()).square() - log_sigma - 0.9189385
-        of_energy = torch.logsumexp(weight.log_softmax(1) + log_normal, 1)
+        weight, mean, log_sigma = halving.of_energy(inputs).split(3, 1)
+        even = torch.zeros(8, 1)
+        of_energy = torch.logsumexp(weight.log_softmax(1) + log_normal(mean, log_sigma, even), 1)
         of_energy = of_energy * ((part > 0) & (part < 7))
     total = (-loss - of_energy).exp().sum()
     assert float(total) == pytest.approx(1.0, abs=1e-4)
@@ -52,14 +52,14 @@ def test_hits_are_drawn_as_often_as_the_likelihood_says(halving: Halving) -> Non
 
 def test_parts_stay_within_the_piece(halving: Halving) -> None:
     random = torch.Generator().manual_seed(3)
-    told = torch.randn(N, 4, generator=random)
+    inputs = torch.randn(N, 4, generator=random)
     hits = torch.randint(0, 5, (N, 1), generator=random).float()
-    spare = torch.rand(N, 1, generator=random) * (hits > 0)
+    excess = torch.rand(N, 1, generator=random) * (hits > 0)
     with torch.no_grad():
         part, front = halving.sample(
-            halving.first(told), hits, spare, split_noise(torch.randn(N, 4, generator=random))
+            halving.first(inputs), hits, excess, split_noise(torch.randn(N, 4, generator=random))
         ).split(1, 1)
     assert ((part >= 0) & (part <= hits)).all()
-    assert ((front >= 0) & (front <= spare)).all()
+    assert ((front >= 0) & (front <= excess)).all()
     assert (front[(part == 0)] == 0).all()
-    assert torch.equal(front[part == hits], spare[part == hits])
+    assert torch.equal(front[part == hits], excess[part == hits])

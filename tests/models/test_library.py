@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from caloforge import detectors
+from caloforge.detectors import Detector
 from caloforge.errors import InputError
-from caloforge.models._base import Batch
+from caloforge.models import Batch
 from caloforge.models.library import Library, LibraryConfig, LibraryGenerator
+from caloforge.testing import READOUTS, draw_incidents, synthetic_showers
 from caloforge.training import checkpoint
 
 SMALL = """
 name = "small"
-production_cut = 0.7
 threshold = 0.015
+physics = { production_cut = 0.7 }
 readout = { kind = "cartesian", cells = [5, 5], size = [5.0, 5.0] }
 [[stack]]
 repeat = 4
@@ -33,11 +37,11 @@ def sample() -> Batch:
     cells[cells < DETECTOR.threshold] = 0
     incident = np.zeros((N, 6), np.float32)
     incident[:, 0], incident[:, 1] = np.resize([11, 22], N), np.exp(rng.uniform(7, 11, N))
-    return Batch(torch.from_numpy(incident), torch.from_numpy(cells.astype(np.float32)))
+    return Batch.whole(torch.from_numpy(incident), torch.from_numpy(cells.astype(np.float32)))
 
 
-def library(sample: Batch, **config: int) -> LibraryGenerator:
-    approach = Library(DETECTOR, LibraryConfig(**config))
+def library(sample: Batch, detector: Detector = DETECTOR, **config: Any) -> LibraryGenerator:
+    approach = Library(detector, Library.size(LibraryConfig(**config), detector, sample))
     approach.prepare(sample)
     generator = approach.generator.eval()
     assert isinstance(generator, LibraryGenerator)
@@ -49,7 +53,9 @@ def noise(n: int, seed: int = 2) -> Tensor:
 
 
 def images(shower: Tensor) -> Tensor:
-    return torch.stack([op(shower) for op in DETECTOR.symmetries])
+    moved = torch.zeros(8, DETECTOR.n_cells)
+    moved.scatter_(1, torch.from_numpy(DETECTOR.destinations()), shower.flatten().expand(8, -1))
+    return moved.reshape(8, *DETECTOR.shape)
 
 
 def test_a_shower_of_the_same_energy_comes_back_up_to_a_symmetry(sample: Batch) -> None:
@@ -118,8 +124,10 @@ def test_hits_are_stored_and_nothing_else(sample: Batch, tmp_path) -> None:
     assert (generator.cells.dtype, len(generator.cells)) == (torch.int16, hits + 1)
     path = tmp_path / "library.safetensors"
     checkpoint.write(path, generator.state_dict(), {})
-    assert path.stat().st_size < 6 * hits + 5000
-    empty = Library(DETECTOR, LibraryConfig()).generator
+    assert path.stat().st_size < 6 * hits + 8000
+    empty = Library(
+        DETECTOR, LibraryConfig(particles=("e-", "gamma"), conditions=("particle", "energy"))
+    ).generator
     checkpoint.load_network(empty, checkpoint.read(path)[0], str(path))
     assert torch.equal(empty(sample.incident, noise(N)), generator(sample.incident, noise(N)))
 
@@ -129,15 +137,35 @@ def test_as_many_showers_as_asked_for_are_wanted() -> None:
 
 
 def test_an_empty_shower_stays_empty(sample: Batch) -> None:
-    generator = library(Batch(sample.incident, torch.zeros_like(sample.showers)))
+    generator = library(Batch.whole(sample.incident, torch.zeros_like(sample.showers)))
     assert not generator(sample.incident, noise(N)).any()
 
 
+def test_at_one_energy_all_showers_are_drawn(sample: Batch) -> None:
+    incident = sample.incident.clone()
+    incident[:, 1] = 1e4
+    generator = library(Batch.whole(incident, sample.showers))
+    chosen = generator.nearest(
+        incident[:1].expand(2000, -1), torch.rand(2000, generator=torch.Generator().manual_seed(1))
+    )
+    assert len(chosen.unique()) == N / 2
+
+
+@pytest.mark.parametrize("readout", ["rectangular", "cylinder"])
+def test_the_nearest_direction_and_place_are_taken(readout: str) -> None:
+    detector = detectors.parse(READOUTS[readout])
+    drawn = draw_incidents(detector, 60, ("particle", "energy", "direction", "position"))
+    sample = synthetic_showers(detector, drawn)
+    generator = library(sample, detector, neighbours=1)
+    showers = generator(sample.incident, noise(60))
+    torch.testing.assert_close(showers, sample.showers, rtol=1e-5, atol=0)  # not moved by any symmetry
+
+
 def test_errors(sample: Batch) -> None:
-    electrons = sample.incident[:, 0] == 11
+    electrons = sample.select(sample.incident[:, 0] == 11)
     with pytest.raises(InputError, match=r"gets 0 showers of gamma, fewer than model\.neighbours = 4"):
-        library(Batch(sample.incident[electrons], sample.showers[electrons]))
-    for wrong in ({"neighbours": 0}, {"showers": 0}, {"particles": ()}, {"particles": ("e-", "e-")}):
+        library(electrons, particles=("e-", "gamma"))
+    for wrong in ({"neighbours": 0}, {"showers": 0}, {"particles": ("e-", "e-")}):
         with pytest.raises(ValueError, match="validation error"):
             LibraryConfig(**wrong)
     with pytest.raises(InputError, match="unknown particle"):

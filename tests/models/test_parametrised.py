@@ -8,20 +8,22 @@ import torch
 
 from caloforge import detectors
 from caloforge.errors import InputError
-from caloforge.models import _longitudinal, _parametrised_fit, _radial, _spots
-from caloforge.models._base import Batch
+from caloforge.models import Batch
 from caloforge.models.parametrised import (
     Parametrised,
     ParametrisedConfig,
     ParametrisedGenerator,
-    gamma_factor,
-    redistribute,
+    longitudinal,
+    radial,
+    spots,
 )
+from caloforge.models.parametrised.fit import smoothing
+from caloforge.models.parametrised.generator import gamma_factor, redistribute
 
 SMALL = """
 name = "small"
-production_cut = 0.7
 threshold = 0.015
+physics = { production_cut = 0.7 }
 readout = { kind = "cartesian", cells = [9, 9], size = [5.0, 5.0] }
 [[stack]]
 repeat = 12
@@ -29,11 +31,12 @@ slices = [{ material = "G4_W", thickness = 6.0 }, { material = "G4_Si", thicknes
 """
 DETECTOR = detectors.parse(SMALL)
 N = 1500
+BOTH = ("e-", "gamma")
 
 
 def made(detector: detectors.Detector = DETECTOR, response: float = 0.0) -> ParametrisedGenerator:
     """A generator with plausible numbers."""
-    generator = Parametrised(detector, ParametrisedConfig()).generator
+    generator = Parametrised(detector, ParametrisedConfig(particles=BOTH)).generator
     assert isinstance(generator, ParametrisedGenerator)
     generator.means[:] = torch.tensor([[1.8, 0.17, 0.0], [1.1, 0.15, 0.0], [-3.5 + response, 0.0, 0.0]])
     generator.spreads[:] = torch.tensor([[-2.0, -0.1, 0.0], [-1.7, -0.1, 0.0], [-3.0, -0.2, 0.0]])
@@ -43,7 +46,7 @@ def made(detector: detectors.Detector = DETECTOR, response: float = 0.0) -> Para
     spot = np.quantile(spot, (np.arange(500) + 0.5) / 500)
     generator.spot_mean.fill_(spot.mean())
     generator.spot_size.fill_((spot**2).mean() / spot.mean())
-    generator.table.copy_(torch.from_numpy(_spots.quantile_table(spot)))
+    generator.table.copy_(torch.from_numpy(spots.quantile_table(spot)))
     generator.track.copy_(torch.linspace(0.15, 0.08, len(generator.track)))
     return generator
 
@@ -64,7 +67,7 @@ def draw(generator: ParametrisedGenerator, incident: torch.Tensor, seed: int = 2
 def test_the_gamma_profile_has_its_maximum_at_t_and_integrates_to_one() -> None:
     depth = torch.linspace(-5, 80, 85_001, dtype=torch.float64)
     for maximum, alpha in ((4.0, 2.5), (7.5, 4.2), (9.0, 6.0)):
-        density = _longitudinal.profile(depth, torch.tensor(maximum), torch.tensor(alpha))
+        density = longitudinal.profile(depth, torch.tensor(maximum), torch.tensor(alpha))
         assert float(depth[density.argmax()]) == pytest.approx(maximum, abs=0.002)
         assert float(torch.trapezoid(density, depth)) == pytest.approx(1, abs=1e-3)
         assert not density[depth <= 0].any()
@@ -72,24 +75,24 @@ def test_the_gamma_profile_has_its_maximum_at_t_and_integrates_to_one() -> None:
 
 def test_log_gamma() -> None:
     x = torch.linspace(1, 40, 200, dtype=torch.float64)
-    torch.testing.assert_close(_longitudinal.log_gamma(x), torch.lgamma(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(longitudinal.log_gamma(x), torch.lgamma(x), rtol=1e-5, atol=1e-5)
 
 
 def test_the_radial_profile_integrates_to_one_and_is_the_rational_function() -> None:
     far = torch.tensor(1e5, dtype=torch.float64)
     for radius in (0.5, 3.0, 40.0):
         r = torch.tensor(radius, dtype=torch.float64)
-        assert float(4 * _radial.quadrant(far, far, r)) == pytest.approx(1, abs=1e-4)
+        assert float(4 * radial.quadrant(far, far, r)) == pytest.approx(1, abs=1e-4)
         x = torch.linspace(0, 10, 400, dtype=torch.float64)
         density = radius**2 / (torch.pi * (x[:, None] ** 2 + x**2 + radius**2) ** 2)
         numerical = torch.trapezoid(torch.trapezoid(density, x), x)
-        assert float(_radial.quadrant(x[-1], x[-1], r)) == pytest.approx(float(numerical), rel=3e-3)
+        assert float(radial.quadrant(x[-1], x[-1], r)) == pytest.approx(float(numerical), rel=3e-3)
 
 
 @pytest.mark.parametrize("cells", ["cells = [5, 5], size = [4.0, 4.0]", "cells = [4, 6], size = [3.0, 5.0]"])
 def test_cells_share_the_whole_profile(cells: str) -> None:
     detector = detectors.parse(SMALL.replace("cells = [9, 9], size = [5.0, 5.0]", cells))
-    lateral = _radial.RadialProfile(detector)
+    lateral = radial.RadialProfile(detector)
     one = torch.ones(())
     parts = lateral.absolute(0.7 * one, 3 * one, 0.6 * one)
     total = float((parts * lateral.counts).sum())
@@ -97,13 +100,14 @@ def test_cells_share_the_whole_profile(cells: str) -> None:
         n * size / 2 for n, size in zip(detector.readout.cells, detector.readout.size, strict=True)
     )
     x, y = torch.tensor(half_x), torch.tensor(half_y)
-    inside = 4 * (0.6 * _radial.quadrant(x, y, 0.7 * one) + 0.4 * _radial.quadrant(x, y, 3 * one))
+    inside = 4 * (0.6 * radial.quadrant(x, y, 0.7 * one) + 0.4 * radial.quadrant(x, y, 3 * one))
     assert total == pytest.approx(float(inside), abs=1e-4)
     relative = lateral(0.7 * one, 3 * one, 0.6 * one)
     assert float((relative * lateral.counts).sum()) == pytest.approx(1, abs=1e-5)
     square = parts[lateral.class_of].reshape(detector.readout.cells)
-    for op in detector.symmetries:
-        torch.testing.assert_close(op(square), square)
+    flat = square.flatten()
+    for moved in torch.from_numpy(detector.destinations()[:, : flat.numel()]):
+        torch.testing.assert_close(flat[moved], flat)
 
 
 def test_far_cells_are_integrated_as_near_ones() -> None:
@@ -111,21 +115,21 @@ def test_far_cells_are_integrated_as_near_ones() -> None:
     for radius in (1.0, 6.0, 50.0):
         r = torch.tensor([radius], dtype=torch.float64)
         ends = [torch.tensor(v, dtype=torch.float64) for v in (x - h / 2, x + h / 2, y - h / 2, y + h / 2)]
-        q = [_radial.quadrant(a, b, r) for a in ends[:2] for b in ends[2:]]
+        q = [radial.quadrant(a, b, r) for a in ends[:2] for b in ends[2:]]
         exact = q[3] - q[2] - q[1] + q[0]
-        far = _radial.average(torch.tensor([[x, y]], dtype=torch.float64), (h, h), r)
+        far = radial.average(torch.tensor([[x, y]], dtype=torch.float64), (h, h), r)
         assert float(far) == pytest.approx(float(exact), rel=2e-3)
 
 
 def test_cells_are_compound_poisson() -> None:
     spot = np.random.default_rng(1).gamma(1.5, 0.15, 20_000) + 0.015
     spot = np.quantile(spot, (np.arange(1000) + 0.5) / 1000)
-    table = torch.from_numpy(_spots.quantile_table(spot))
+    table = torch.from_numpy(spots.quantile_table(spot))
     random = torch.Generator().manual_seed(1)
     n = 200_000
     for number in (0.02, 0.5, 4.0, 60.0, 800.0):
         uniform = torch.rand(1, n, generator=random)
-        drawn = _spots.draw_cells(torch.tensor([[number]]), torch.zeros(n, dtype=torch.int64), table, uniform)
+        drawn = spots.draw_cells(torch.tensor([[number]]), torch.zeros(n, dtype=torch.int64), table, uniform)
         mean, variance = number * spot.mean(), number * (spot**2).mean()
         assert float(drawn.mean()) == pytest.approx(mean, rel=0.02, abs=5 * np.sqrt(variance / n))
         assert float(drawn.var()) == pytest.approx(variance, rel=0.06)
@@ -134,10 +138,10 @@ def test_cells_are_compound_poisson() -> None:
 
 def test_cells_with_one_spot_have_the_energies_of_spots() -> None:
     spot = np.quantile(np.random.default_rng(1).gamma(1.5, 0.15, 20_000), (np.arange(1000) + 0.5) / 1000)
-    table = torch.from_numpy(_spots.quantile_table(spot))
+    table = torch.from_numpy(spots.quantile_table(spot))
     uniform = torch.rand(1, 200_000, generator=torch.Generator().manual_seed(1)) * 1e-3
     cells = torch.zeros(200_000, dtype=torch.int64)
-    drawn = _spots.draw_cells(torch.tensor([[1e-3]]), cells, table, uniform)
+    drawn = spots.draw_cells(torch.tensor([[1e-3]]), cells, table, uniform)
     quantiles = np.linspace(0.05, 0.95, 10)
     np.testing.assert_allclose(
         np.quantile(drawn[drawn > 0].numpy(), quantiles), np.quantile(spot, quantiles), rtol=0.03
@@ -159,10 +163,10 @@ def test_fluctuations_of_layers_have_their_moments_and_keep_the_sum() -> None:
 def test_shapes_of_noiseless_showers_are_found() -> None:
     depth = np.linspace(0.7, 23, 30)[None].repeat(4, 0)
     maximum, alpha = np.array([4.0, 5.5, 7.0, 9.0]), np.array([2.5, 3.5, 4.0, 5.5])
-    shown = _longitudinal.profile(*(torch.from_numpy(v) for v in (depth, maximum[:, None], alpha[:, None])))
+    shown = longitudinal.profile(*(torch.from_numpy(v) for v in (depth, maximum[:, None], alpha[:, None])))
     incident = np.array([1e3, 5e3, 2e4, 8e4])
     energies = 0.02 * incident[:, None] * shown.numpy()
-    found = _longitudinal.estimate(energies, incident, depth, np.ones_like(depth), np.full(4, 1e9), steps=60)
+    found = longitudinal.estimate(energies, incident, depth, np.ones_like(depth), np.full(4, 1e9), steps=60)
     np.testing.assert_allclose(np.exp(found.log_maximum), maximum, rtol=0.01)
     np.testing.assert_allclose(np.exp(found.log_alpha) + 1, alpha, rtol=0.02)
     np.testing.assert_allclose(np.exp(found.log_response), 0.02, rtol=0.01)
@@ -180,7 +184,7 @@ def test_correlated_normal_numbers_are_found() -> None:
         ],
         1,
     )
-    found = _longitudinal.fit_correlated(values, log_energy)
+    found = longitudinal.fit_correlated(values, log_energy)
     np.testing.assert_allclose(found.means[0], [1.8, 0.2, 0], atol=0.01)
     np.testing.assert_allclose(found.spreads[0], [-2, -0.2, 0], atol=0.03)
     np.testing.assert_allclose(found.slopes[1, 0], [0.1, 0], atol=0.01)
@@ -200,8 +204,8 @@ def test_photons_start_deeper() -> None:
 def fitted() -> tuple[Batch, ParametrisedGenerator]:
     """A generator fitted to showers of another."""
     incident = incidents(N)
-    sample = Batch(incident, draw(made(), incident))
-    approach = Parametrised(DETECTOR, ParametrisedConfig(drawn=N, iterations=6))
+    sample = Batch.whole(incident, draw(made(), incident))
+    approach = Parametrised(DETECTOR, ParametrisedConfig(particles=BOTH, drawn=N, iterations=6))
     approach.prepare(sample)
     generator = approach.generator
     assert isinstance(generator, ParametrisedGenerator)
@@ -245,7 +249,7 @@ def test_energies_outside_those_fitted_give_finite_showers(fitted) -> None:
 def test_one_particle_is_enough() -> None:
     incident = incidents(200)
     incident[:, 0] = 22
-    sample = Batch(incident, draw(made(), incident))
+    sample = Batch.whole(incident, draw(made(), incident))
     approach = Parametrised(DETECTOR, ParametrisedConfig(particles=("gamma",), drawn=200, iterations=1))
     approach.prepare(sample)
     assert torch.isfinite(draw(approach.generator, incident)).all()
@@ -253,24 +257,24 @@ def test_one_particle_is_enough() -> None:
 
 def test_errors() -> None:
     incident = incidents(60)
-    sample = Batch(incident, draw(made(), incident))
+    sample = Batch.whole(incident, draw(made(), incident))
     electrons = incident[:, 0] == 11
-    approach = Parametrised(DETECTOR, ParametrisedConfig())
+    approach = Parametrised(DETECTOR, ParametrisedConfig(particles=BOTH))
     with pytest.raises(InputError, match="gets 0 showers of gamma that are not empty, at least 20"):
-        approach.prepare(Batch(incident[electrons], sample.showers[electrons]))
+        approach.prepare(Batch.whole(incident[electrons], sample.showers[electrons]))
     with pytest.raises(InputError, match="gets 0 showers of e-"):
-        approach.prepare(Batch(incident, torch.zeros_like(sample.showers)))
+        approach.prepare(Batch.whole(incident, torch.zeros_like(sample.showers)))
     with pytest.raises(InputError, match="unknown particle"):
         Parametrised(DETECTOR, ParametrisedConfig(particles=("fotone",)))
 
 
 def test_starting_depth_is_in_the_gap() -> None:
     depth = np.array([0.7, 1.4, 2.8])
-    found = _longitudinal.starting_depth(np.array([0, 1, 2]), depth, 9 / 7)
+    found = longitudinal.starting_depth(np.array([0, 1, 2]), depth, 9 / 7)
     assert (found > [0, 0.7, 1.4]).all()
     assert (found < (np.array([0, 0.7, 1.4]) + depth) / 2).all()
 
 
 def test_smoothing_correlates_neighbours() -> None:
-    mix = _parametrised_fit.smoothing(0.6, 8)
+    mix = smoothing(0.6, 8)
     assert float((mix.T @ mix)[3, 5]) == pytest.approx(0.36, abs=1e-5)

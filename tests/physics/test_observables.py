@@ -1,12 +1,23 @@
 """Observables of showers built by hand, conservation and symmetry."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
+from caloforge.detectors import load
 from caloforge.errors import InputError
-from caloforge.physics import SPECTRUM_EDGES, Observables, observe, profiles
+from caloforge.physics import (
+    SPECTRUM_EDGES,
+    Observables,
+    lateral_edges,
+    layer_correlation,
+    observe,
+    observe_details,
+    physics_score,
+    profiles,
+    ring_edges,
+)
 from caloforge.showers import Showers, incidents
 
 
@@ -102,17 +113,127 @@ def test_pieces_do_not_matter(toy_showers):
     assert np.array_equal(whole[5:9].response, observe(showers[5:9]).response)
 
 
+def moved(showers, number):
+    """A symmetry acts on cells and incidents."""
+    detector = showers.detector
+    cells = np.zeros_like(showers.flat)
+    cells[:, detector.destinations()[number]] = showers.flat
+    return replace(
+        showers,
+        energies=cells.reshape(showers.energies.shape),
+        incidents=showers.incidents.moved(detector.symmetries[number]),
+    )
+
+
 def test_symmetries_move_what_they_should(toy_showers, toy_detector):
     showers = toy_showers(50, 5)
+    tilted = incidents(
+        showers.incidents.pdg, showers.incidents.energy, theta=0.3, phi=np.linspace(-3, 3, 50), x=1.0, y=-2.0
+    )
+    showers = replace(showers, incidents=tilted)
     before = observe(showers)
-    for operation in toy_detector.symmetries:
-        after = observe(replace(showers, energies=np.ascontiguousarray(operation(showers.energies))))
+    for number, symmetry in enumerate(toy_detector.symmetries):
+        after = observe(moved(showers, number))
         for name in ("response", "depth", "length_x0", "width", "hits", "maximum", "rings", "spectrum"):
-            assert getattr(after, name) == pytest.approx(getattr(before, name), rel=1e-4, abs=1e-4)
-        swapped = ("centre_y", "centre_x") if operation.transpose else ("centre_x", "centre_y")
-        signs = (-1 if operation.flip_columns else 1, -1 if operation.flip_rows else 1)
-        for new, old, sign in zip(("centre_x", "centre_y"), swapped, signs, strict=True):
-            assert getattr(after, new) == pytest.approx(sign * getattr(before, old), abs=1e-4)
+            assert getattr(after, name) == pytest.approx(getattr(before, name), rel=1e-4, abs=1e-4), name
+        x, y = symmetry.points(before.centre_x, before.centre_y)
+        assert after.centre_x == pytest.approx(x, abs=1e-3)
+        assert after.centre_y == pytest.approx(y, abs=1e-3)
+        along, across = before.centroid_along_phi.T
+        sign = np.linalg.det(symmetry.matrix)  # mirrors exchange left and right
+        assert after.centroid_along_phi[:, 0] == pytest.approx(along, abs=1e-3)
+        assert after.centroid_along_phi[:, 1] == pytest.approx(sign * across, abs=1e-3)
+
+
+def test_everything_across_is_measured_from_the_axis(toy_detector):
+    """A shower of one hit a layer, in the cell that a tilted axis crosses."""
+    one = incidents(11, np.array([100.0]), theta=0.25, phi=0.5, x=-15.0, y=1.0)
+    x, y = one.axis(toy_detector.z)
+    cells = np.zeros((1, *toy_detector.shape), dtype=np.float32)
+    rows, columns = (np.rint(place[0] / 5).astype(int) + 4 for place in (y, x))
+    cells[0, np.arange(8), rows, columns] = 1
+    o = observe(Showers(cells, one, toy_detector))
+    assert o.centre_x[0] == pytest.approx(5 * (columns - 4) - x[0], abs=1e-5)
+    assert np.abs(o.centre_x).max() <= 2.5
+    assert np.abs(o.centre_y).max() <= 2.5
+    assert np.ptp(columns) >= 3
+    assert o.columns[0] == pytest.approx(np.histogram(5 * (columns - 4) - x[0], o.lateral_edges[0])[0])
+    radii = np.hypot(5 * (columns - 4) - x[0], 5 * (rows - 4) - y[0])
+    assert o.rings[0] == pytest.approx(np.histogram(radii, o.ring_edges)[0])
+    found = o.centroid[0]
+    assert found == pytest.approx([o.centre_x.mean(), o.centre_y.mean()], abs=1e-5)
+    along, across = o.centroid_along_phi[0]
+    assert along == pytest.approx(found @ [np.cos(0.5), np.sin(0.5)], abs=1e-5)
+    assert np.hypot(along, across) == pytest.approx(np.hypot(*found), abs=1e-5)
+
+
+@pytest.mark.parametrize("theta", [0.0, 0.4])
+def test_phi_means_nothing_at_normal_incidence(toy_showers, theta):
+    showers = toy_showers(20, 1)
+    turned = [
+        observe(replace(showers, incidents=replace(showers.incidents, theta=angle, phi=phi)))
+        for angle in [np.full(20, theta, np.float32)]
+        for phi in (np.zeros(20, np.float32), np.full(20, 2, np.float32))
+    ]
+    same = np.allclose(turned[0].centroid_along_phi, turned[1].centroid_along_phi)
+    assert same == (theta == 0)
+
+
+@pytest.mark.parametrize("name", ["calochallenge-2", "crystals", "lead-scintillator"])
+def test_any_readout_can_be_observed(name):
+    """Cylinders, a single layer, even numbers of rectangular cells; and showers without a hit."""
+    detector = load(name)
+    rng = np.random.default_rng(0)
+    cells = rng.exponential(2 * detector.threshold, (30, detector.n_cells)) * (rng.random((30, 1)) > 0.2)
+    cells[0] = 0
+    theta = 0.1 if name != "calochallenge-2" else 0.0
+    showers = Showers(
+        cells.reshape(30, *detector.shape).astype(np.float32),
+        incidents(11, np.full(30, 1e4), theta),
+        detector,
+    )
+    o = observe_details(showers)
+    total = showers.with_threshold().visible_energy
+    for part in (o.layer_energies, o.columns, o.rows, o.rings):
+        assert part.sum(axis=1) == pytest.approx(total, rel=1e-5)
+    for f in fields(o):
+        values = getattr(o, f.name)
+        assert not isinstance(values, np.ndarray) or np.isfinite(values).all()
+    assert o.neighbours.shape == (30, 3)
+    assert o.occupancy.max() <= 1
+    assert np.all(o.centroid_along_phi[0] == 0)
+    assert np.isfinite(layer_correlation(o)).all()
+    assert all(np.isfinite(p.mean).all() and len(p.edges) == len(p.mean) + 1 for p in profiles(o))
+    assert physics_score(showers[:15], showers[15:]) > 0
+
+
+def test_rings_and_bins_hold_cells_in_their_middle():
+    """No cell of a readout lies on an edge at normal incidence, where rounding would decide."""
+    for name in ("clic-ecal", "calochallenge-2", "calochallenge-3", "lead-scintillator"):
+        detector = load(name)
+        place = detector.positions[detector.cell_layers == 0, :2]
+        for values, edges in (
+            (np.hypot(*place.T), ring_edges(detector)),
+            *zip(place.T, lateral_edges(detector), strict=True),
+        ):
+            nearest = np.abs(values[:, None] - edges).min(axis=1)
+            share = np.mean(nearest < 1e-6)
+            assert share < 0.05, (name, share)
+            assert edges[0] - 1e-6 <= values.min() <= values.max() <= edges[-1] + 1e-6
+    assert len(ring_edges(load("calochallenge-2"))) == 10
+    assert [len(edges) for edges in lateral_edges(load("lead-scintillator"))] == [33, 25]
+
+
+def test_neighbours_around_a_cylinder():
+    """The last sector is the neighbour of the first, the outermost ring has none outside."""
+    detector = load("calochallenge-2")
+    cells = np.zeros((2, *detector.shape), dtype=np.float32)
+    cells[0, 3, [15, 0], 4] = 2
+    cells[1, 3, 7, [7, 8]] = 2
+    o = observe_details(Showers(cells, incidents(11, np.full(2, 1e3)), detector))
+    assert detector.readout.directions == ("z", "alpha", "r")
+    assert o.neighbours == pytest.approx(np.array([[0, 0.5, 0], [0, 0, 0.5]]))
+    assert o.hit_neighbours == pytest.approx(np.array([[0, 0.5, 0], [0, 0, 0.5]]))
 
 
 def test_profiles(by_hand):

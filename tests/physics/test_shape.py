@@ -112,18 +112,19 @@ def test_details_agree_with_observables_and_pieces(toy_showers):
     assert np.array_equal(joined.hit_neighbours, whole.hit_neighbours)
 
 
-def test_symmetry_operations_move_asymmetries(toy_showers, toy_detector):
+def test_symmetries_move_asymmetries(toy_showers, toy_detector):
     showers = toy_showers(50, 5)
     before = asymmetries(observe(showers))
-    for operation in toy_detector.symmetries:
-        after = asymmetries(
-            observe(replace(showers, energies=np.ascontiguousarray(operation(showers.energies))))
+    destinations = toy_detector.destinations()
+    for symmetry, to in zip(toy_detector.symmetries, destinations, strict=True):
+        cells = np.zeros_like(showers.flat)
+        cells[:, to] = showers.flat
+        after = asymmetries(observe(replace(showers, energies=cells.reshape(showers.energies.shape))))
+        assert (
+            pytest.approx(np.stack(symmetry.points(before[:, 0], before[:, 1])), abs=1e-5) == after[:, :2].T
         )
-        swapped = (1, 0) if operation.transpose else (0, 1)
-        signs = (-1 if operation.flip_columns else 1, -1 if operation.flip_rows else 1)
-        for new, old, sign in zip((0, 1), swapped, signs, strict=True):
-            assert after[:, new] == pytest.approx(sign * before[:, old], abs=1e-5)
-        assert after[:, 2] == pytest.approx((-1 if operation.transpose else 1) * before[:, 2], abs=1e-5)
+        exchange = abs(symmetry.matrix[0][1]) > 0.5
+        assert after[:, 2] == pytest.approx((-1 if exchange else 1) * before[:, 2], abs=1e-5)
 
 
 def test_asymmetries_of_symmetric_showers_average_to_zero(toy_showers):

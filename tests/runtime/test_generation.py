@@ -11,9 +11,10 @@ import pytest
 
 from caloforge.errors import FileError, InputError
 from caloforge.runtime import Job, generate_file, generation, joining, load
-from caloforge.showers import ShowerFile, read_showers
+from caloforge.showers import IncidentSpectrum, ShowerFile, read_showers
 
-JOB = Job((11, 22), (1e3, 1e5), 2300, seed=4)
+SPECTRUM = IncidentSpectrum((11, 22), (1e3, 1e5))
+JOB = Job(SPECTRUM, 2300, seed=4)
 
 
 @pytest.fixture
@@ -31,8 +32,10 @@ def test_the_file_holds_what_generate_draws(tmp_path, tiny_model, small_parts):
         assert file.provenance["model_sha256"] == model.sha256
         assert file.provenance["seed"] == "4"
         assert file.provenance["command"] == "caloforge generate ..."
+        assert IncidentSpectrum.parse_json(file.provenance["spectrum"], "file") == SPECTRUM
+        assert file.provenance["physics"] == model.card.physics
     found = read_showers(path)
-    drawn = model.generate(JOB.particles, JOB.energy_range, JOB.n, JOB.seed)
+    drawn = model.generate((11, 22), (1e3, 1e5), JOB.n, JOB.seed)
     np.testing.assert_array_equal(found.energies, drawn.energies)
     np.testing.assert_array_equal(found.incidents.matrix(), drawn.incidents.matrix())
     assert sorted(os.listdir(tmp_path)) == ["fast.h5", "tiny.onnx"]
@@ -85,7 +88,7 @@ def test_parts_of_another_job_are_not_used(tmp_path, tiny_model, small_parts, mo
     model = load(tiny_model, threads=1)
     path = tmp_path / "fast.h5"
     _interrupt(model, path, 2, monkeypatch)
-    other = Job((11, 22), (1e3, 1e5), 2300, seed=5)
+    other = Job(SPECTRUM, 2300, seed=5)
     assert generate_file(model, other, path, show=False) == 0
     assert read_showers(path).provenance["seed"] == "5"
 
@@ -116,7 +119,7 @@ def test_a_killed_process_leaves_no_broken_file(tmp_path, tiny_model):
     finished = sorted(part.name for part in parts.glob("0*.h5"))
     assert finished[:2] == ["000000.h5", "000001.h5"]
     model = load(tiny_model, threads=1)
-    job = Job((11,), (1e3, 1e5), 400_000, 0)
+    job = Job(IncidentSpectrum((11,), (1e3, 1e5)), 400_000, 0)
     assert (parts / "job").read_text() == job.fingerprint(model)
     first = read_showers(parts / "000000.h5")
     np.testing.assert_array_equal(first.energies, model.generate("e-", (1e3, 1e5), 5000, 0).energies)
@@ -127,6 +130,23 @@ def test_two_processes_do_not_write_one_file(tmp_path, tiny_model):
     path = tmp_path / "fast.h5"
     with generation._part_folder(path, "x"), pytest.raises(FileError, match="another process"):
         generate_file(model, JOB, path, show=False)
+
+
+def test_a_second_process_leaves_the_parts_of_the_first(tmp_path, tiny_model):
+    path = tmp_path / "fast.h5"
+    with generation._part_folder(path, "x") as folder:
+        with pytest.raises(FileError, match="another process"), generation._part_folder(path, "x"):
+            pass
+        assert (folder / "lock").exists()
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, tiny_model, monkeypatch):
+    def flock(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(generation.fcntl, "flock", flock)
+    with pytest.raises(FileError, match=r"cannot be locked \(No locks available\)"):
+        generate_file(load(tiny_model, threads=1), JOB, tmp_path / "fast.h5", show=False)
 
 
 def test_places_that_cannot_be_written(tmp_path, tiny_model):
@@ -185,15 +205,23 @@ def test_a_broken_part_is_named(tmp_path, tiny_model, small_parts, monkeypatch):
         generate_file(model, JOB, path, show=False)
 
 
-def test_strict_fails_before_any_file_is_touched(tmp_path, tiny_model):
+def test_what_is_refused_fails_before_any_file_is_touched(tmp_path, tiny_model):
     model = load(tiny_model, threads=1)
+    far, tilted = IncidentSpectrum((11,), (1e6,)), IncidentSpectrum((11,), (1e4,), theta=(0, 0.1))
     with pytest.raises(InputError, match="energy 1 TeV"):
-        generate_file(model, Job((11,), (1e6, 1e6), 10, 0), tmp_path / "fast.h5", strict=True, show=False)
+        generate_file(model, Job(far, 10, 0), tmp_path / "fast.h5", strict=True, show=False)
+    with pytest.raises(InputError, match="not conditioned on the direction"):
+        generate_file(model, Job(tilted, 10, 0), tmp_path / "fast.h5", show=False)
     assert os.listdir(tmp_path) == ["tiny.onnx"]
 
 
 def test_a_job_checks_its_values():
     with pytest.raises(InputError, match="at least one"):
-        Job((11,), (1e3, 1e5), 0, 1)
-    with pytest.raises(InputError, match="lowest first"):
-        Job((11,), (1e5, 1e3), 10, 1)
+        Job(SPECTRUM, 0, 1)
+
+
+def test_the_same_places_are_the_same_job(tiny_model):
+    model = load(tiny_model, threads=1)
+    cell = IncidentSpectrum((11,), (1e4,), position="cell")
+    assert Job(cell, 10, 0).fingerprint(model) == Job(cell.on(model.detector), 10, 0).fingerprint(model)
+    assert Job(cell, 10, 0).fingerprint(model) != Job(SPECTRUM, 10, 0).fingerprint(model)

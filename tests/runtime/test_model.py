@@ -1,5 +1,6 @@
 """Drawing showers from an exported model."""
 
+import threading
 import warnings
 
 import numpy as np
@@ -9,8 +10,8 @@ import caloforge
 from caloforge.errors import FileError, InputError, ModelError
 from caloforge.runtime import Model, OutOfRangeWarning, load, names
 from caloforge.runtime.backends import available
-from caloforge.runtime.model import CHUNK, noise
-from caloforge.showers import incidents
+from caloforge.runtime.random_numbers import CHUNK, noise
+from caloforge.showers import IncidentSpectrum, incidents
 
 
 def test_showers_have_detector_energies_and_provenance(tiny_model):
@@ -33,6 +34,12 @@ def test_the_graph_gets_incident_and_noise_as_documented(tiny_model):
     np.testing.assert_array_equal(direct, one.energies)
 
 
+WIDE = IncidentSpectrum(
+    (11, 22), (1e3, 1e5), theta=(0, 0.5), phi=(-3.2, 3.2), position=(-2.55, 2.55, -2.55, 2.55)
+)
+ALL = ("particle", "energy", "direction", "position")
+
+
 @pytest.mark.parametrize("batch", [1, 7, 128, 5000])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_batch_and_threads_do_not_change_showers(tiny_model, batch, threads):
@@ -49,11 +56,34 @@ def test_a_sample_begins_like_a_longer_one(tiny_model):
     np.testing.assert_allclose(short.energies, long.energies[: len(short)], rtol=1e-5)
 
 
-def test_stream_goes_on_at_a_chunk(tiny_model):
+def test_a_chunk_can_be_drawn_on_its_own(tiny_model):
     model = load(tiny_model, threads=1)
-    whole = model.generate("e-", (1e3, 1e5), n=2 * CHUNK + 5, seed=3)
-    (last,) = model.stream("e-", (1e3, 1e5), n=2 * CHUNK + 5, seed=3, first_chunk=2)
+    n, spectrum = 2 * CHUNK + 5, IncidentSpectrum((11,), (1e3, 1e5))
+    whole = model.generate("e-", (1e3, 1e5), n=n, seed=3)
+    last = model.draw_chunk(spectrum, 2, n, seed=3)
     np.testing.assert_array_equal(last.energies, whole.energies[2 * CHUNK :])
+    assert [len(part) for part in model.stream(spectrum, n, 3)] == [CHUNK, CHUNK, 5]
+
+
+def test_angles_and_places_are_drawn(write_tiny_model):
+    model = load(write_tiny_model(spectrum=WIDE, conditions=ALL), threads=1)
+    showers = model.generate("e-", 5e3, n=500, theta=(0.1, 0.4), phi=(0, 3), position="cell", strict=True)
+    given = showers.incidents
+    assert (given.theta.min(), given.theta.max()) == pytest.approx((0.1, 0.4), abs=0.01)
+    assert (given.phi.min(), given.phi.max()) == pytest.approx((0, 3), abs=0.05)
+    assert (given.x.min(), given.y.max()) == pytest.approx((-2.55, 2.55), abs=0.05)
+    spectrum = IncidentSpectrum.parse_json(showers.provenance["spectrum"], "showers")
+    assert spectrum.theta == (0.1, 0.4)
+    assert spectrum.position == (-2.55, 2.55, -2.55, 2.55)
+
+
+def test_threads_end_with_the_model(tiny_model):
+    with load(tiny_model, threads=2) as model:
+        first = model.generate("e-", 5e3, n=100)
+        assert threading.active_count() > 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")]
+    np.testing.assert_array_equal(model.generate("e-", 5e3, n=100).energies, first.energies)
+    model.close()
 
 
 def test_seeds_and_chunks_differ(tiny_model):
@@ -98,12 +128,72 @@ def test_outside_the_training_warns_or_fails(tiny_model, particle, energy, words
         model.generate(particle, energy, n=2, strict=True)
 
 
-def test_outside_angles_and_places_warn(tiny_model):
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"theta": 0.1}, "theta 5.73 degrees instead of 0 degrees.*not conditioned on the direction"),
+        ({"theta": (0, 0.1)}, "not conditioned on the direction"),
+        ({"position": (3.0, 0.0)}, "x 3 mm instead of 0 mm.*not conditioned on the position"),
+        ({"position": "cell"}, "x .*, y .*not conditioned on the position"),
+    ],
+)
+def test_what_the_model_would_ignore_is_refused(tiny_model, asked, words):
+    with pytest.raises(InputError, match=words):
+        load(tiny_model, threads=1).generate("e-", 5e3, n=2, **asked)
+
+
+def test_given_incidents_that_the_model_would_ignore_are_refused(tiny_model):
     model = load(tiny_model, threads=1)
-    with pytest.warns(OutOfRangeWarning, match="theta 0.1 rad"):
-        model.generate_incidents(incidents(11, 5e3, theta=0.1))
-    with pytest.raises(InputError, match="x 3 mm"):
-        model.generate_incidents(incidents(11, 5e3, x=3.0), strict=True)
+    with pytest.raises(InputError, match="direction"):
+        model.generate_incidents(incidents(11, 5e3, theta=[0.0, 0.1]))
+    with pytest.raises(InputError, match=r"x 3 mm.*position"):
+        model.generate_incidents(incidents(11, 5e3, x=3.0))
+
+
+def test_a_model_of_one_particle_and_energy_refuses_others(write_tiny_model):
+    fixed = IncidentSpectrum((11,), (5e3,))
+    model = load(write_tiny_model(spectrum=fixed, conditions=()), threads=1)
+    model.generate("e-", 5e3, n=2)
+    for particle, energy, words in (("gamma", 5e3, "particle"), ("e-", 6e3, "energy")):
+        with pytest.raises(InputError, match=f"not conditioned on the {words}"):
+            model.generate(particle, energy, n=2)
+
+
+def test_an_azimuth_means_nothing_at_normal_incidence(tiny_model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load(tiny_model, threads=1).generate("e-", 5e3, n=2, phi=(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"theta": (0, 0.6)}, "theta 0 degrees to 34.38 degrees instead of 0 degrees to 28.65 degrees"),
+        ({"position": (5.0, 0.0)}, "x 5 mm instead of -2.55 mm to 2.55 mm"),
+    ],
+)
+def test_beyond_a_condition_warns_or_fails(write_tiny_model, asked, words):
+    model = load(write_tiny_model(spectrum=WIDE, conditions=ALL), threads=1)
+    with pytest.warns(OutOfRangeWarning, match=words):
+        model.generate("e-", 5e3, n=2, **asked)
+    with pytest.raises(InputError, match=words):
+        model.generate("e-", 5e3, n=2, strict=True, **asked)
+
+
+def test_a_part_of_a_turn_is_not_all_of_it(write_tiny_model):
+    half = IncidentSpectrum((11,), (1e3, 1e5), theta=(0, 0.5), phi=(0.0, 3.0))
+    model = load(write_tiny_model(spectrum=half, conditions=ALL), threads=1)
+    model.generate("e-", 5e3, n=2, theta=0.2, phi=(1, 2), strict=True)
+    with pytest.raises(InputError, match="phi"):
+        model.generate("e-", 5e3, n=2, theta=0.2, phi=(0, 6.283185307179586), strict=True)
+
+
+def test_beside_the_readout_is_an_error(write_tiny_model):
+    model = load(write_tiny_model(spectrum=WIDE, conditions=ALL), threads=1)
+    with pytest.raises(InputError, match="outside the readout"):
+        model.generate("e-", 5e3, n=2, position=(0.0, 13.0))
+    with pytest.raises(InputError, match="outside the readout"):
+        model.generate_incidents(incidents(11, 5e3, x=-13.0))
 
 
 def test_the_ends_of_the_range_do_not_warn(tiny_model):
@@ -119,7 +209,7 @@ def test_the_ends_of_the_range_do_not_warn(tiny_model):
         ({"batch": 0}, "batch 0"),
         ({"seed": -1}, "seed -1"),
         ({"energy": -5.0}, "positive"),
-        ({"energy": (5e3, 1e3)}, "lowest first"),
+        ({"energy": (5e3, 1e3)}, "lower end exceeds"),
         ({"energy": float("nan")}, "finite"),
         ({"particle": "electorn"}, "unknown particle"),
         ({"particle": []}, "no particle"),
@@ -141,7 +231,7 @@ def test_broken_files(tmp_path, tiny_model):
     content = tiny_model.read_bytes()
     for name, data, words in (
         ("empty.onnx", b"", "is empty"),
-        ("text.onnx", b"hello, world", "broken or no ONNX"),
+        ("text.onnx", b"hello, world", "broken or not an ONNX"),
         ("cut.onnx", content[: len(content) // 3], "broken"),
     ):
         (tmp_path / name).write_bytes(data)
@@ -157,21 +247,6 @@ def test_a_file_cut_anywhere_is_refused(tmp_path, tiny_model):
         (tmp_path / "cut.onnx").write_bytes(content[:size])
         with pytest.raises(ModelError):
             Model(tmp_path / "cut.onnx", threads=1)
-
-
-def test_metadata_that_is_missing_or_wrong(write_tiny_model, tiny_model):
-    with pytest.raises(ModelError, match="no metadata of caloforge"):
-        load(write_tiny_model("bare.onnx", metadata={}))
-    whole = dict(Model(tiny_model, threads=1).backend.info.metadata)
-    for change, words in (
-        ({"caloforge.particles": None}, "particles"),
-        ({"caloforge.energy_range": "[1, 2"}, "no valid JSON"),
-        ({"caloforge.format_version": "99"}, "upgrade"),
-        ({"caloforge.detector_toml": "name = 'x'"}, "detector"),
-    ):
-        props = {key: text for key, text in {**whole, **change}.items() if text is not None}
-        with pytest.raises(ModelError, match=words):
-            load(write_tiny_model("wrong.onnx", metadata=props))
 
 
 def test_a_graph_that_contradicts_its_card(write_tiny_model):

@@ -13,7 +13,14 @@ import pytest
 from caloforge.detectors import load, parse
 from caloforge.detectors.writer import to_toml
 from caloforge.errors import DetectorError, FileError, InputError
-from caloforge.showers import ShowerFile, ShowerWriter, read_showers, write_showers
+from caloforge.showers import (
+    ShowerFile,
+    Showers,
+    ShowerWriter,
+    parse_spectrum,
+    read_showers,
+    write_showers,
+)
 
 
 @pytest.fixture
@@ -40,6 +47,44 @@ def test_round_trip(path, showers):
     assert back.energies.dtype == np.float32
     assert back.provenance["source"] == "toy"
     assert back.provenance["package"].startswith("caloforge ")
+
+
+@pytest.mark.parametrize("name", ["calochallenge-2", "crystals", "lead-scintillator"])
+def test_round_trip_of_any_readout(tmp_path, name):
+    """Angles, impact points and the spectrum too."""
+    detector = load(name)
+    position = "-5:5,-3:3" if name == "calochallenge-2" else "cell"
+    drawn_from = parse_spectrum("e-,gamma", "1:10", "0:30", "0:360", position)
+    rng = np.random.default_rng(1)
+    drawn = drawn_from.draw(7, rng, detector)
+    cells = rng.random((7, *detector.shape), np.float32)
+    provenance = {"source": "test", "spectrum": drawn_from.to_json(), "physics": "none"}
+    one = Showers(cells, drawn, detector, provenance)
+    write_showers(tmp_path / "any.h5", one)
+    with ShowerFile(tmp_path / "any.h5") as file:
+        same(file.read(), one)
+        same(file.read(2, 4), one[2:4])
+        assert file.spectrum == drawn_from.on(detector)
+        assert file.spectrum.outside(file.incidents) == []
+        assert file.physics == "none"
+        assert file.n_cells == detector.n_cells
+
+
+def test_a_spectrum_that_cannot_be_used(path):
+    damage(path, lambda file: file.attrs.modify("spectrum", '{"particles": [11]}'))
+    with (
+        ShowerFile(path) as file,
+        pytest.raises(FileError, match="attribute 'spectrum': key 'energy' is missing"),
+    ):
+        _ = file.spectrum
+
+
+def test_files_of_before_the_physics_table(path, showers):
+    """Their own detector cannot be read any more; with an explicit one they can."""
+    damage(path, lambda file: file.attrs.modify("detector", 'name = "toy"\nproduction_cut = 0.7'))
+    with pytest.raises(FileError, match=r"attribute 'detector': key 'production_cut' has moved.*--detector"):
+        read_showers(path)
+    same(read_showers(path, detector=showers.detector), showers)
 
 
 def test_layout_is_the_calochallenges(path, showers):
@@ -225,7 +270,7 @@ def test_broken_files(tmp_path, path):
     with pytest.raises(FileError, match="is a folder"):
         read_showers(tmp_path)
     (tmp_path / "text.h5").write_text("no showers here")
-    with pytest.raises(FileError, match="is no HDF5 file"):
+    with pytest.raises(FileError, match="is not an HDF5 file"):
         read_showers(tmp_path / "text.h5")
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -248,7 +293,7 @@ def test_damaged_data(path):
 def test_other_hdf5_files(tmp_path):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["images"] = np.ones(3)
-    with pytest.raises(FileError, match=r"is no shower file: .*holds 'images'"):
+    with pytest.raises(FileError, match=r"is not a shower file: .*holds 'images'"):
         read_showers(tmp_path / "other.h5")
 
 

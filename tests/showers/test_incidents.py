@@ -1,13 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from caloforge.detectors import load
 from caloforge.errors import InputError
 from caloforge.showers import (
     COMMON_PARTICLES,
     Incidents,
-    draw_incidents,
     incidents,
     parse_particles,
     particle_name,
@@ -33,22 +31,6 @@ def test_unknown_particles():
         parse_particles(" , ")
 
 
-@given(st.integers(0, 50), st.integers(0, 2**32), st.floats(1, 1e4), st.floats(1, 100))
-def test_drawn_incidents(n, seed, low, factor):
-    drawn = draw_incidents(n, (11, 22), (low, low * factor), np.random.default_rng(seed))
-    assert len(drawn) == n
-    assert np.all((drawn.energy >= low * (1 - 1e-6)) & (drawn.energy <= low * factor * (1 + 1e-6)))
-    assert np.array_equal(drawn.pdg, np.resize([11, 22], n))
-    again = draw_incidents(n, (11, 22), (low, low * factor), np.random.default_rng(seed))
-    assert np.array_equal(again.matrix(), drawn.matrix())
-
-
-def test_energies_are_log_uniform():
-    energy = draw_incidents(20_000, (11,), (1e3, 1e5), np.random.default_rng(0)).energy
-    counts, _ = np.histogram(np.log(energy), bins=10)
-    assert counts.min() > 2000 - 5 * np.sqrt(2000)
-
-
 def test_matrix_and_selection():
     some = incidents(np.array([11, 22]), np.array([1e3, 2e3]), theta=0.1, x=3)
     assert some.matrix()[1].tolist() == pytest.approx([22, 2000, 0.1, 0, 3, 0])
@@ -60,3 +42,27 @@ def test_matrix_and_selection():
 def test_bad_energies(energy):
     with pytest.raises(InputError, match="energy"):
         incidents(11, np.array([1e3, energy]))
+
+
+@pytest.mark.parametrize("theta", [-0.1, np.pi / 2, 2.0])
+def test_bad_angles(theta):
+    with pytest.raises(InputError, match="theta: must be at least 0 and below 90 degrees"):
+        incidents(11, 1e3, theta=theta)
+
+
+def test_the_shower_axis():
+    tilted = incidents(11, 1e3, theta=np.arctan(0.5), phi=np.pi / 2, x=3, y=-1)
+    x, y = tilted.axis(np.array([0.0, 10.0]))
+    assert x[0] == pytest.approx([3, 3], abs=1e-5)
+    assert y[0] == pytest.approx([-1, 4], abs=1e-5)
+    _, y = tilted.axis(np.array([[20.0]]))
+    assert y.shape == (1, 1)
+    assert y[0, 0] == pytest.approx(9, abs=1e-5)
+
+
+def test_impact_points_lie_in_the_readout():
+    incidents(11, 1e3, x=np.array([0.0, 63.7])).check_inside(load("clic-ecal"))
+    with pytest.raises(InputError, match=r"\(0, -64\) mm lies outside the readout of detector 'clic-ecal'"):
+        incidents(11, 1e3, y=np.array([0.0, -64.0])).check_inside(load("clic-ecal"))
+    with pytest.raises(InputError, match=r"reaches to 41\.85 mm"):
+        incidents(11, 1e3, x=30, y=30).check_inside(load("calochallenge-2"))

@@ -45,9 +45,23 @@ def test_check_names_the_shower(toy_showers, value):
 
 
 def test_shapes(toy_detector):
-    with pytest.raises(InputError, match="2 axes"):
-        Showers(np.zeros((2, 3), np.float32), incidents(11, np.ones(2)))
+    with pytest.raises(InputError, match="1 axes"):
+        Showers(np.zeros(2, np.float32), incidents(11, np.ones(2)))
     with pytest.raises(InputError, match="2 showers but 3 incidents"):
         Showers(np.zeros((2, 1, 1, 1), np.float32), incidents(11, np.ones(3)))
     with pytest.raises(DetectorError, match="toy"):
         Showers(np.zeros((2, 1, 1, 1), np.float32), incidents(11, np.ones(2)), toy_detector)
+
+
+def test_cells_of_any_readout_have_layers(toy_showers):
+    """Sums over layers follow the layers of the cells, whatever the axes of a shower."""
+    from caloforge.detectors import load
+
+    detector = load("calochallenge-2")
+    cells = np.random.default_rng(1).random((3, *detector.shape), np.float32)
+    showers = Showers(cells, incidents(11, np.full(3, 1e3)), detector)
+    assert showers.flat.shape == (3, 6480)
+    by_cell = [np.bincount(detector.cell_layers, one) for one in showers.flat.astype(float)]
+    assert showers.layer_energies == pytest.approx(np.array(by_cell))
+    with pytest.raises(InputError, match="the layers of their cells"):
+        _ = Showers(showers.flat, showers.incidents).layer_energies

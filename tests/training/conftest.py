@@ -12,16 +12,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from caloforge import detectors, models
+from caloforge import detectors
 from caloforge.detectors import Detector
-from caloforge.models._base import Approach, ApproachConfig, Batch, Generator, Step
-from caloforge.showers import Showers, draw_incidents, write_showers
+from caloforge.models import Approach, ApproachConfig, Batch, Generator, Step, registry
+from caloforge.showers import IncidentSpectrum, Showers, write_showers
 from caloforge.training import Recipe
 
 SMALL = """
 name = "small"
-production_cut = 0.7
 threshold = 0.015
+physics = { production_cut = 0.7 }
 readout = { kind = "cartesian", cells = [7, 7], size = [5.0, 5.0] }
 [[stack]]
 repeat = 5
@@ -56,7 +56,7 @@ def data(showers: Showers, tmp_path: Path) -> Path:
 def synthetic(detector: Detector, n: int, seed: int = 1) -> Showers:
     """Showers with an exponential radial and a gamma-like longitudinal profile, and a few empty cells."""
     rng = np.random.default_rng(seed)
-    incidents = draw_incidents(n, (11, 22), (1e3, 1e5), rng)
+    incidents = IncidentSpectrum((11, 22), (1e3, 1e5)).draw(n, rng, detector)
     layers, rows, columns = (np.arange(k, dtype=float) for k in detector.shape)
     radius = np.hypot(rows[:, None] - rows.mean(), columns - columns.mean())
     depth = 0.8 + 0.3 * np.log(incidents.energy / 1e3) + 0.3 * (incidents.pdg == 22)
@@ -76,7 +76,7 @@ class ToyConfig(ApproachConfig):
 class ToyGenerator(Generator):
     scale: Tensor
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.noise_size, self.shape = 4, shape
         self.register_buffer("scale", torch.ones(()))
@@ -114,7 +114,7 @@ class Toy(Approach[ToyConfig]):
         }
 
     def training_step(self, batch: Batch, step: Step) -> dict[str, Tensor]:
-        noise = torch.randn(len(batch), 4, generator=step.random)
+        noise = step.random.normal(batch, 4)
         part = (step.networks["generator"](batch.incident, noise) - batch.showers) / batch.incident[
             :, 1, None, None, None
         ]
@@ -147,7 +147,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     module = types.ModuleType("toy_approach")
     module.Toy = Toy  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toy_approach", module)
-    monkeypatch.setitem(models.APPROACHES, "toy", "toy_approach:Toy")
+    monkeypatch.setitem(registry.OWN, "toy", "toy_approach:Toy")
     monkeypatch.setitem(HOOK, "after step", _nothing)
     return HOOK
 

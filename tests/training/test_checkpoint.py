@@ -78,7 +78,7 @@ def test_broken_files(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(FileError, match="does not exist"):
         checkpoint.read(path)
     path.write_bytes(content)
-    with pytest.raises(FileError, match="no checkpoint"):
+    with pytest.raises(FileError, match="not a checkpoint"):
         checkpoint.read(path)
 
 

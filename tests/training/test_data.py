@@ -10,9 +10,10 @@ import torch
 
 from caloforge.detectors import Detector
 from caloforge.errors import TrainingError
+from caloforge.models import Batch
 from caloforge.showers import Showers, incidents, write_showers
 from caloforge.training import data as training_data
-from caloforge.training.data import Batches, held_out_showers, load_showers, split
+from caloforge.training.data import Batches, SparseShowers, held_out_showers, load_showers, split
 from caloforge.training.recipe import DataRecipe
 
 ALL = DataRecipe()
@@ -66,7 +67,9 @@ def test_destinations_are_the_symmetries(small: Detector) -> None:
     for operation, moves in zip(small.symmetries, table, strict=True):
         moved = np.empty(small.n_cells)
         moved[moves] = cells.reshape(-1)
-        np.testing.assert_array_equal(moved.reshape(small.shape), operation(cells))
+        where = small.positions[moves, :2]
+        expected = np.stack(operation.points(*small.positions[:, :2].T), axis=1)
+        np.testing.assert_allclose(where, expected, atol=1e-9)
 
 
 @pytest.fixture
@@ -115,14 +118,50 @@ def test_ranks_share_a_batch(batches: Batches, small: Detector) -> None:
         Batches(batches.showers, np.arange(400), small, batch_size=64, seed=3, world_size=3)
 
 
-def test_inclined_incidents_have_no_symmetries(small: Detector, showers: Showers, tmp_path: Path) -> None:
-    inclined = incidents(11, showers.incidents.energy, theta=0.1)
+def inclined(small: Detector, showers: Showers, tmp_path: Path, **columns: object) -> SparseShowers:
     path = tmp_path / "inclined.h5"
-    write_showers(path, Showers(showers.energies, inclined, small))
-    loaded = load_showers(path, small, ALL, tmp_path)
-    with pytest.raises(TrainingError, match=r"data\.symmetries = false"):
-        Batches(loaded, np.arange(400), small, batch_size=64, seed=1)
-    Batches(loaded, np.arange(400), small, batch_size=64, seed=1, symmetries=False)
+    given = incidents(11, showers.incidents.energy, **columns)  # type: ignore[arg-type]
+    write_showers(path, Showers(showers.energies, given, small))
+    return load_showers(path, small, ALL, tmp_path)
+
+
+def test_symmetries_leave_a_fixed_direction_as_it_is(
+    small: Detector, showers: Showers, tmp_path: Path
+) -> None:
+    """Incidents along x at an angle: the mirror of y is left, for a model that is told no direction."""
+    loaded = inclined(small, showers, tmp_path, theta=0.1)
+    batches = Batches(loaded, np.arange(400), small, batch_size=64, seed=1)
+    assert len(batches.matrices) == 2
+    np.testing.assert_allclose(batches.matrices[1], [[1, 0], [0, -1]])
+    assert (batches[0].incident[:, 3] == 0).all()
+
+
+def test_symmetries_act_on_showers_and_incidents_together(
+    small: Detector, showers: Showers, tmp_path: Path
+) -> None:
+    """For a model that is conditioned on direction and place: centroids turn with their incidents."""
+    rng = np.random.default_rng(1)
+    x, y = rng.uniform(-5, 5, (2, 400))
+    phi = rng.uniform(-3, 3, 400)
+    conditions = ("energy", "direction", "position")
+    loaded = inclined(small, showers, tmp_path, theta=0.3, phi=phi, x=x, y=y)
+    batches = Batches(loaded, np.arange(400), small, batch_size=64, seed=1, conditions=conditions)
+    still = Batches(loaded, np.arange(400), small, batch_size=64, seed=1, symmetries=False)
+    assert len(batches.matrices) == 8
+    moved, kept = batches[3], still[3]
+    assert not torch.equal(moved.incident, kept.incident)
+    torch.testing.assert_close(moved.incident[:, :3], kept.incident[:, :3])
+
+    def relative(batch: Batch) -> torch.Tensor:
+        """Centroid in the direction of the incident and of its place: the same for image and original."""
+        cells = batch.showers.flatten(1)
+        centre = (
+            cells @ torch.tensor(small.positions[:, :2], dtype=torch.float32) / cells.sum(1, keepdim=True)
+        )
+        along = torch.stack([batch.incident[:, 3].cos(), batch.incident[:, 3].sin()], 1)
+        return torch.stack([(centre * along).sum(1), (centre * batch.incident[:, 4:]).sum(1)], 1)
+
+    torch.testing.assert_close(relative(moved), relative(kept), atol=1e-3, rtol=1e-3)
 
 
 def test_split_is_seeded_and_disjoint() -> None:

@@ -76,7 +76,7 @@ def test_errors_of_the_fit_leave_no_model(library: MakeRecipe, data: Path, tmp_p
     few = library().model_copy(update={"model": library().model.model_copy(update={"neighbours": 200})})
     with pytest.raises(InputError, match=r"fewer than model\.neighbours = 200"):
         train(few, data, tmp_path / "run", device="cpu")
-    with pytest.raises(FileError, match="no folder of a training run"):
+    with pytest.raises(FileError, match="not the folder of a training run"):
         load_run(tmp_path / "run")
     with pytest.raises(TrainingError, match="physics score"):
         train(library(validation_showers=10), data, tmp_path / "run", device="cpu")

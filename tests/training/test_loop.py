@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 import torch
 
 from caloforge.errors import FileError, InputError, TrainingError
+from caloforge.models import Batch, StepRandom
+from caloforge.showers import Showers, write_showers
 from caloforge.training import checkpoint, load_run, train
 from caloforge.training.interruption import InterruptionError
-from caloforge.training.loop import step_seed
 from caloforge.training.run import RunFolder
 
 MakeRecipe = Any
@@ -100,12 +102,17 @@ def test_losses_fall_and_the_best_generator_comes_back(
     assert any((tmp_path / "run/tensorboard").iterdir())
 
     approach, recipe_back, metadata = load_run(tmp_path / "run")
-    assert recipe_back == recipe(steps=60, validate_every=20)
+    given = recipe(steps=60, validate_every=20)
+    assert recipe_back.training == given.training
+    assert recipe_back.model.particles == ("e-", "gamma")  # chosen from the showers
+    assert recipe_back.model.conditions == ("particle", "energy")
     assert metadata["score"] == trained.best_score
     assert metadata["step"] == trained.best_step
-    assert metadata["pdgs"] == [11, 22]
+    assert metadata["spectrum"]["particles"] == [11, 22]
+    assert metadata["conditions"] == ["particle", "energy"]
+    assert metadata["n_showers"] == 240  # of 400, those held out not counted
     assert len(metadata["data"]["sha256"]) == 64
-    assert metadata["energy_range"][0] >= 1e3
+    assert 1e3 <= metadata["spectrum"]["energy"][0] < metadata["spectrum"]["energy"][1] <= 1e5
     assert approach.detector.shape == (5, 7, 7)
     incident = torch.tensor([[11.0, 1e4, 0, 0, 0, 0]])
     assert not approach.generator.training
@@ -196,7 +203,7 @@ def test_a_refused_start_can_be_repeated_without_resume(
 
 
 def test_load_run_explains_what_is_missing(recipe: MakeRecipe, data: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="no folder of a training run"):
+    with pytest.raises(FileError, match="not the folder of a training run"):
         load_run(tmp_path)
     train(recipe(steps=1), data, tmp_path / "run", device="cpu")
     RunFolder(tmp_path / "run").best.unlink()
@@ -204,7 +211,49 @@ def test_load_run_explains_what_is_missing(recipe: MakeRecipe, data: Path, tmp_p
         load_run(tmp_path / "run")
 
 
-def test_every_step_and_rank_has_its_own_seed() -> None:
-    seeds = {step_seed(seed, rank, step) for seed in range(3) for rank in range(3) for step in range(30)}
-    assert len(seeds) == 270
-    assert step_seed(1, 0, 5) == step_seed(1, 0, 5)
+def test_random_numbers_belong_to_places_in_the_global_batch() -> None:
+    """Two ranks with half a batch each draw what one rank draws."""
+    whole = Batch.whole(torch.zeros(8, 6), torch.zeros(8, 1))
+    halves = [whole.select(torch.arange(4) + 4 * part) for part in range(2)]
+    expected = StepRandom(1, 3).normal(whole, 5)
+    found = torch.cat([StepRandom(1, 3).normal(half, 5) for half in halves])
+    assert torch.equal(found, expected)
+    assert not torch.equal(StepRandom(1, 4).normal(whole, 5), expected)
+    assert not torch.equal(StepRandom(2, 3).normal(whole, 5), expected)
+
+
+def test_showers_that_vary_in_what_the_model_is_not_told_are_refused(
+    recipe: MakeRecipe, showers: Showers, tmp_path: Path
+) -> None:
+    given = showers.incidents
+    for column, value, name in (
+        ("theta", np.linspace(0, 0.4, 400), "direction"),
+        ("x", np.linspace(-2, 2, 400), "position"),
+    ):
+        varied = replace(given, **{column: value.astype(np.float32)})
+        path = tmp_path / f"{name}.h5"
+        write_showers(path, replace(showers, incidents=varied))
+        with pytest.raises(InputError, match=f"vary in {name}"):
+            train(recipe(), path, tmp_path / name, device="cpu")
+    path = tmp_path / "showers.h5"
+    write_showers(path, showers)
+    with pytest.raises(InputError, match=r"holds gamma, but model\.particles are e-"):
+        train(recipe(model={"particles": ["e-"]}), path, tmp_path / "particles", device="cpu")
+    only = recipe(model={"particles": ["e-"]}, data={"particles": ["e-"]}, steps=1, batch_size=8)
+    train(only, path, tmp_path / "electrons", device="cpu")
+    assert load_run(tmp_path / "electrons")[2]["spectrum"]["particles"] == [11]
+    with pytest.raises(InputError, match="cannot be conditioned on 'direction'"):
+        train(recipe(model={"conditions": ["direction"]}), path, tmp_path / "c", device="cpu")
+
+
+def test_training_begins_with_given_weights(recipe: MakeRecipe, data: Path, tmp_path: Path) -> None:
+    train(recipe(steps=30), data, tmp_path / "first", device="cpu")
+    first = RunFolder(tmp_path / "first").best
+    train(recipe(steps=1, ema_decay=0), data, tmp_path / "second", device="cpu", start_from=first)
+    begun, _ = checkpoint.read(first)
+    ended, _ = checkpoint.read(RunFolder(tmp_path / "second").best)
+    name = "body.3.weight"
+    assert float((begun[name] - ended[name]).abs().max()) < 0.05
+    (tmp_path / "none.safetensors").write_bytes(b"nothing")
+    with pytest.raises(FileError, match="not a file of weights"):
+        train(recipe(steps=1), data, tmp_path / "c", device="cpu", start_from=tmp_path / "none.safetensors")

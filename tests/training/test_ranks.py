@@ -19,8 +19,8 @@ spec = importlib.util.spec_from_file_location("toy_approach", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 sys.modules["toy_approach"] = module
 spec.loader.exec_module(module)
-from caloforge import models
-models.APPROACHES["toy"] = "toy_approach:Toy"
+from caloforge.models import registry
+registry.OWN["toy"] = "toy_approach:Toy"
 from pathlib import Path
 from caloforge.progress import rank
 from caloforge.training import train

@@ -73,7 +73,7 @@ def test_overrides(path: Path) -> None:
         ("data.energy=9:1", "the lower end exceeds the upper end"),
         ('data.particles=["electrn"]', "unknown particle 'electrn'"),
         ("data.validation_fraction=1.5", r"'data\.validation_fraction'"),
-        ("detector.name.x=1", "'detector' is no table"),
+        ("detector.name.x=1", "'detector' is not a table"),
         ("training.steps", "write key=value"),
         ('model.particles=["e-", "e-"]', "name each particle once"),
     ],
@@ -88,7 +88,7 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("[model\n")
-    with pytest.raises(InputError, match="no valid TOML"):
+    with pytest.raises(InputError, match="not valid TOML"):
         load_recipe(broken)
     broken.write_text("detector = 'clic-ecal'\n[model]\n[training]\nsteps = 1\n")
     with pytest.raises(InputError, match="needs approach = one of"):

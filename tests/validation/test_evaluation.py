@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_numbers(samples, equal):
 def test_metrics_are_plain_json(equal):
     found = metrics(equal)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["schema"] == "caloforge.validation/2"
+    assert found["schema"] == "caloforge.validation/3"
     assert found["samples"]["reference"]["showers"] == 1200
     assert {s["observable"] for s in found["observables"]} >= {"response", "depth", "hits", "cell spectrum"}
 

@@ -9,7 +9,8 @@ import pytest
 from caloforge.errors import DetectorError, FileError, InputError
 from caloforge.showers import Showers, incidents, write_showers
 from caloforge.validation.evaluation import evaluate
-from caloforge.validation.inputs import check_pair, read_sample
+from caloforge.validation.inputs import read_sample
+from caloforge.validation.pairs import check_pair
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,10 @@ def test_the_particle_of_files_that_do_not_say(samples, tmp_path):
     files = tmp_path / "0.h5", tmp_path / "1.h5"
     found = evaluate(*files, classifier=False, detector=samples[0].detector, pdg=22)
     assert {b.name for b in found.bins} == {"gamma"}
-    refused(files[0], photons[1], "particles differ: .*0.h5 has 200 e-, reference 200 gamma")
+    with pytest.raises(FileError, match=r"0\.h5' does not name the particles .* give --particle"):
+        evaluate(*files, classifier=False, detector=samples[0].detector)
+    with pytest.raises(InputError, match=r"particles differ: .*0.h5 has 200 e-, reference 200 gamma"):
+        evaluate(files[0], photons[1], classifier=False, pdg=11)
 
 
 def test_particle_mix(samples):

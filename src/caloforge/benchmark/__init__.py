@@ -1,6 +1,6 @@
 """Geant4 and a model timed side by side."""
 
-from caloforge.benchmark.comparison import BenchmarkResult, ModelTiming, run, same_energies
+from caloforge.benchmark.comparison import BenchmarkResult, ModelTiming, run, same_incidents
 from caloforge.benchmark.machine import Machine, this_machine
 from caloforge.benchmark.timing import Timing, summarise
 
@@ -10,7 +10,7 @@ __all__ = [
     "ModelTiming",
     "Timing",
     "run",
-    "same_energies",
+    "same_incidents",
     "summarise",
     "this_machine",
 ]

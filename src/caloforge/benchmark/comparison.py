@@ -1,11 +1,11 @@
-"""Geant4 and a model measured in one run, on the same incident energies."""
+"""Geant4 and a model measured in one run, on the same incidents."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from caloforge import __version__
 from caloforge.benchmark.machine import Machine, this_machine
 from caloforge.benchmark.timing import Timing, summarise
+from caloforge.detectors import Detector
 from caloforge.errors import InputError
 from caloforge.progress import Progress, progress
 from caloforge.runtime import Model
-from caloforge.runtime.model import energy_bounds, noise, particle_ids
-from caloforge.showers import Incidents, incidents, particle_name
+from caloforge.runtime.random_numbers import noise
+from caloforge.showers import Incidents, IncidentSpectrum, incidents
 
 WARM_UP = 3
 """Showers of Geant4, and batches of the model, that run before the clock starts."""
@@ -58,11 +59,10 @@ class BenchmarkResult:
         approach: Its approach.
         backend: The engine.
         threads: Threads of the engine.
-        particles: Names of the incident particles.
-        energy_range: In MeV; the energies are spread evenly in the logarithm.
+        spectrum: How the incidents are distributed, with the position in mm.
         showers: Number of different incidents, the same ones for Geant4 and model.
         mean_energy: Mean incident energy in MeV.
-        seed: Seed of energies, Geant4 and noise.
+        seed: Seed of incidents, Geant4 and noise.
         geant4: Geant4 in one process on one core, or None if it was not measured.
         models: The model by batch size.
         machine: What it ran on.
@@ -76,8 +76,7 @@ class BenchmarkResult:
     approach: str
     backend: str
     threads: int
-    particles: tuple[str, ...]
-    energy_range: tuple[float, float]
+    spectrum: IncidentSpectrum
     showers: int
     mean_energy: float
     seed: int
@@ -94,29 +93,27 @@ class BenchmarkResult:
 
 def run(
     model: Model,
+    spectrum: IncidentSpectrum,
     geant4: int = 20,
     batches: Sequence[int] = (1, 16, 128),
-    particle: str | int | Sequence[int] = "e-",
-    energy: float | tuple[float, float] = (1e3, 1e5),
     seed: int = 1,
     *,
     seconds: float = SECONDS,
     show: bool = True,
 ) -> BenchmarkResult:
-    """Time Geant4 and a model in this process, one after the other, on the same incident energies.
+    """Time Geant4 and a model in this process, one after the other, on the same incidents.
 
     Args:
         model: The model, with its engine and threads.
+        spectrum: How incidents are distributed; energies are spread evenly (see `same_incidents`).
         geant4: Number of showers that Geant4 simulates; 0 measures the model alone.
         batches: Batch sizes of the model.
-        particle: Name, PDG id, or several, used in turn.
-        energy: Kinetic energy in MeV, or (lowest, highest), spread evenly in the logarithm.
-        seed: Seed of energies, Geant4 and noise.
+        seed: Seed of incidents, Geant4 and noise.
         seconds: How long the model is measured at each batch size, about.
         show: False hides the progress bars.
 
     Raises:
-        InputError: If an argument cannot be used.
+        InputError: If an argument cannot be used, or the spectrum leaves what the model is conditioned on.
         MissingExtraError: If geant4-pybind is not installed.
         Geant4Error: If Geant4 or its data sets cannot do it.
         ModelError: If the model fails.
@@ -125,9 +122,8 @@ def run(
         raise InputError(f"geant4 = {geant4}: expected a number of showers, or 0 for the model alone")
     if not batches or min(batches) < 1:
         raise InputError(f"batches {list(batches)}: expected sizes of at least 1")
-    pdgs, bounds = particle_ids(particle), energy_bounds(energy)
-    given = same_energies(geant4 or max(batches), pdgs, bounds, seed)
-    model.check_range(given)
+    model.check(spectrum)
+    given = same_incidents(spectrum, geant4 or max(batches), seed, model.detector)
     machine = this_machine()
     versions = _versions(model)
     reference: Timing | None = None
@@ -142,8 +138,7 @@ def run(
         approach=model.card.approach,
         backend=model.backend.name,
         threads=model.backend.threads,
-        particles=tuple(map(particle_name, pdgs)),
-        energy_range=bounds,
+        spectrum=spectrum.on(model.detector),
         showers=len(given),
         mean_energy=float(given.energy.mean(dtype=np.float64)),
         seed=seed,
@@ -157,19 +152,33 @@ def run(
     )
 
 
-def same_energies(n: int, pdgs: Sequence[int], energy_range: tuple[float, float], seed: int) -> Incidents:
-    """Make n incidents, one in each of n equal parts of the logarithm of the energy, in shuffled order.
+def same_incidents(spectrum: IncidentSpectrum, n: int, seed: int, detector: Detector) -> Incidents:
+    """Draw n incidents whose energies are spread evenly: one in each of n equal parts of their distribution, shuffled.
 
-    So the mean energy, which Geant4's time follows, is close to that of many showers already for few.
+    So the mean energy, which Geant4's time follows, is close to that of many showers already for few. Angles and
+    impact points are drawn.
 
-    >>> same_energies(2, [11], (1e3, 1e5), seed=1).energy.max() >= 1e4
+    >>> from caloforge.detectors import load
+    >>> same_incidents(IncidentSpectrum((11,), (1e3, 1e5)), 2, 1, load("clic-ecal")).energy.max() >= 1e4
     np.True_
+
+    Args:
+        spectrum: How incidents are distributed.
+        n: Number of incidents.
+        seed: Of all that is drawn.
+        detector: What they hit.
     """
     rng = np.random.default_rng(seed)
-    low, high = np.log(energy_range)
+    drawn = spectrum.draw(n, rng, detector)
     parts = (rng.permutation(n) + rng.uniform(size=n)) / n
-    energy = np.exp(low + parts * (high - low)).clip(*energy_range)
-    return incidents(np.asarray(pdgs)[np.arange(n) % len(pdgs)], energy)
+    low, high = spectrum.energy_range
+    if spectrum.energies == "list":
+        energy = np.asarray(spectrum.energy)[(parts * len(spectrum.energy)).astype(int)]
+    elif spectrum.energies == "uniform":
+        energy = low + parts * (high - low)
+    else:
+        energy = np.exp(np.log(low) + parts * np.log(high / low)).clip(low, high)
+    return replace(drawn, energy=energy.astype(np.float32))
 
 
 def _time_geant4(model: Model, given: Incidents, seed: int, show: bool) -> tuple[Timing, str]:

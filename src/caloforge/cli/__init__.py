@@ -14,7 +14,7 @@ COMMANDS = {
     "simulate": "simulate showers with Geant4",
     "info": "describe a shower file",
     "train": "train a model from a recipe",
-    "export": "turn a trained run into one ONNX file",
+    "export": "turn a trained run into a model: one ONNX file, and its weights",
     "models": "list the shipped models with their cards",
     "generate": "draw showers from a model",
     "validate": "compare showers with a reference: physics, classifiers, floor, report",
@@ -33,7 +33,8 @@ def usage() -> str:
         "Calorimeter showers from generative models, trained on and validated against Geant4.\n\n"
         f"Commands:\n{rows}\n\n"
         "Options:\n  --version  print the version\n  --help     print this text\n\n"
-        "'caloforge COMMAND --help' explains a command. Energies are in GeV ('50', '1:100', '500MeV')."
+        "'caloforge COMMAND --help' explains a command. Energies are in GeV ('50', '1:100', '500MeV'), angles in "
+        "degrees."
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caloforge.cli import _options as options
+
 if TYPE_CHECKING:
     from caloforge.benchmark import BenchmarkResult, Timing
 
@@ -16,15 +18,16 @@ def command(
     geant4: Annotated[int, typer.Option(help="Showers that Geant4 simulates; 0 times the model alone.")] = 20,
     batch: Annotated[str, typer.Option(help="Batch sizes of the model.")] = "1,16,128",
     threads: Annotated[int | None, typer.Option(help="Threads of the model; all cores if not given.")] = None,
-    particle: Annotated[str, typer.Option(help="Particles, used in turn.")] = "e-",
-    energy: Annotated[
-        str, typer.Option(help="Kinetic energy in GeV, '50', or log-uniform, '1:100'.")
-    ] = "1:100",
-    seed: Annotated[int, typer.Option(help="Seed of energies, Geant4 and noise.")] = 1,
+    particle: Annotated[str, typer.Option(help=options.PARTICLE)] = "e-",
+    energy: Annotated[str, typer.Option(help=options.ENERGY)] = "1:100",
+    theta: Annotated[str, typer.Option(help=options.THETA)] = "0",
+    phi: Annotated[str, typer.Option(help=options.PHI)] = "0",
+    position: Annotated[str, typer.Option(help=options.POSITION)] = "0,0",
+    seed: Annotated[int, typer.Option(help="Seed of incidents, Geant4 and noise.")] = 1,
     backend: Annotated[str, typer.Option(help="Engine: onnxruntime or openvino.")] = "onnxruntime",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
-    """Time Geant4 and a model side by side, in one run and on the same incident energies.
+    """Time Geant4 and a model side by side, in one run and on the same incidents.
 
     Geant4 runs in one process on one core; set-up and the first showers of both are left out. The model's
     time includes the drawing of its noise. The speed-up is given as measured, and core for core.
@@ -33,14 +36,14 @@ def command(
     from caloforge.cli._warnings import shown
     from caloforge.errors import InputError
     from caloforge.runtime import OutOfRangeWarning, load
-    from caloforge.units import parse_energy_range
+    from caloforge.showers import parse_spectrum
 
     words = [word.strip() for word in batch.split(",") if word.strip()]
     if not words or not all(word.isdigit() for word in words):
         raise InputError(f"--batch {batch!r}: write whole numbers, for instance 1,16,128")
-    loaded = load(model, threads, backend)
-    with shown(OutOfRangeWarning):
-        result = run(loaded, geant4, tuple(map(int, words)), particle, parse_energy_range(energy), seed)
+    spectrum = parse_spectrum(particle, energy, theta, phi, position)
+    with shown(OutOfRangeWarning), load(model, threads, backend) as loaded:
+        result = run(loaded, spectrum, geant4, tuple(map(int, words)), seed)
     print(json.dumps(result.to_json(), indent=2) if as_json else describe(result))
 
 
@@ -48,10 +51,9 @@ def describe(result: BenchmarkResult) -> str:
     """The result as a table for people."""
     from caloforge.units import format_energy
 
-    low, high = map(format_energy, result.energy_range)
     lines = [
-        f"{', '.join(result.particles)} {low} to {high}, log-uniform, "
-        f"mean {format_energy(result.mean_energy)}, {result.showers} incidents on {result.detector}",
+        f"incidents {result.spectrum.describe()}",
+        f"          {result.showers} on {result.detector}, mean energy {format_energy(result.mean_energy)}",
         f"machine   {result.machine.cpu}, {result.machine.cores} cores, load {result.machine.load:g}",
         f"model     {result.model} ({result.approach}), {result.backend}, {result.threads} threads",
         "versions  " + ", ".join(f"{name} {version}" for name, version in result.versions.items()),

@@ -6,20 +6,24 @@ import json
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from caloforge.cli import _options as options
 
 
 def command(
     model: Annotated[str, typer.Argument(help="A shipped model ('caloforge models') or an .onnx file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="HDF5 file to write.")],
     n: Annotated[int, typer.Option("-n", "--number", help="Number of showers.")] = 1000,
-    particle: Annotated[str, typer.Option(help="Particles, used in turn, for instance 'e-,gamma'.")] = "e-",
-    energy: Annotated[
-        str, typer.Option(help="Kinetic energy in GeV, '50', or log-uniform, '1:100'.")
-    ] = "1:100",
+    particle: Annotated[str, typer.Option(help=options.PARTICLE)] = "e-",
+    energy: Annotated[str, typer.Option(help=options.ENERGY)] = "1:100",
+    theta: Annotated[str, typer.Option(help=options.THETA)] = "0",
+    phi: Annotated[str, typer.Option(help=options.PHI)] = "0",
+    position: Annotated[str, typer.Option(help=options.POSITION)] = "0,0",
     seed: Annotated[int, typer.Option(help="Seed: the same seed gives the same showers.")] = 0,
     batch: Annotated[int, typer.Option(help="Showers that the model draws at once.")] = 128,
     threads: Annotated[
@@ -27,24 +31,24 @@ def command(
     ] = None,
     backend: Annotated[str, typer.Option(help="Engine: onnxruntime or openvino.")] = "onnxruntime",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail outside the particles and energies of the training.")
+        bool,
+        typer.Option("--strict", help="Fail, instead of warning, outside what the model was trained on."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
 ) -> None:
     """Draw showers from a model into an HDF5 file.
 
     No torch and no Geant4 are needed. Showers are streamed to disk; an interrupted call, also a killed one,
-    leaves no broken file, and the same call goes on where it was.
+    leaves no broken file, and the same call goes on where it was. Incidents that leave what the model was trained
+    on in what it is not conditioned on are refused ('caloforge models NAME' says both).
     """
     from caloforge.cli._warnings import shown
     from caloforge.runtime import Job, OutOfRangeWarning, generate_file, load
-    from caloforge.showers import parse_particles
-    from caloforge.units import parse_energy_range
+    from caloforge.showers import parse_spectrum
 
-    job = Job(parse_particles(particle), parse_energy_range(energy), n, seed)
-    loaded = load(model, threads, backend)
+    job = Job(parse_spectrum(particle, energy, theta, phi, position), n, seed)
     start = time.perf_counter()
-    with shown(OutOfRangeWarning):
+    with shown(OutOfRangeWarning), load(model, threads, backend) as loaded:
         resumed = generate_file(
             loaded,
             job,
@@ -59,6 +63,7 @@ def command(
             "file": str(output),
             "model": loaded.card.name,
             "model_sha256": loaded.sha256,
+            "spectrum": asdict(job.spectrum.on(loaded.detector)),
             "showers": n,
             "resumed_from": resumed,
             "seconds": seconds,

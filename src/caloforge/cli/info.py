@@ -12,7 +12,7 @@ import typer
 
 from caloforge import detectors
 from caloforge.progress import progress
-from caloforge.showers import Incidents, ShowerFile, particle_name, pdg_id
+from caloforge.showers import Incidents, IncidentSpectrum, ShowerFile, particle_name, pdg_id
 from caloforge.units import GeV, format_energy
 
 _PIECE = 1000
@@ -38,10 +38,10 @@ def command(
     detector: Annotated[
         str | None, typer.Option(help="Detector (name or .toml file), where the file does not say.")
     ] = None,
-    particle: Annotated[str | None, typer.Option(help="Particle, where the file does not say [e-].")] = None,
+    particle: Annotated[str | None, typer.Option(help="Particle, where the file does not say.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """Describe a shower file: detector, particles, energies, response, hits, where it comes from.
+    """Describe a shower file: detector, spectrum, response, hits, where it comes from.
 
     The file is streamed, so it may be larger than memory.
     """
@@ -80,8 +80,17 @@ def describe(file: ShowerFile) -> dict[str, Any]:
         "threshold": threshold,
         "units": "MeV",
         "particles": particles,
+        "spectrum": json.loads(file.spectrum.to_json()) if file.spectrum else None,
+        "spectrum_in_words": _in_words(file),
         "provenance": file.provenance,
     }
+
+
+def _in_words(file: ShowerFile) -> str:
+    """The spectrum of the file, or what its incidents lie within."""
+    if file.spectrum is not None:
+        return file.spectrum.describe()
+    return f"within {IncidentSpectrum.around(file.incidents).describe()}" if len(file) else "none"
 
 
 def _measure(energies: Any, threshold: float) -> Any:
@@ -122,8 +131,10 @@ def _print(described: dict[str, Any]) -> None:
         "cells", f"{' x '.join(map(str, shape))} = {described['cells']}" if shape else str(described["cells"])
     )
     facts.add_row("showers", str(described["showers"]))
+    facts.add_row("incidents", described["spectrum_in_words"])
     for name, text in described["provenance"].items():
-        facts.add_row(name, text)
+        if name != "spectrum":
+            facts.add_row(name, text)
     console.print(facts, markup=False)
     table = Table(
         caption=f"cells of at least {format_energy(described['threshold'])}"

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from caloforge.runtime import Model
+    from caloforge.runtime import ModelFile
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="A shipped model, or an .onnx file.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A shipped model, or an .onnx or .safetensors file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """List the shipped models, or show the card of one: detector, training, fidelity with floors, speed."""
-    from caloforge.runtime import load, names
+    """List the shipped models, or show the card of one: detector, incidents, training, fidelity, speed."""
+    from caloforge.runtime import ModelFile, names
+    from caloforge.runtime.library import find
 
-    models = [load(each, threads=1) for each in ([name] if name else names())]
+    models = [ModelFile.read(find(each)) for each in ([name] if name else names())]
     if as_json:
         cards = [_plain(model) for model in models]
         print(json.dumps(cards[0] if name else cards, indent=2))
@@ -29,19 +32,16 @@ def command(
     print("\n\n".join(_describe(model) if name else _summary(model) for model in models))
 
 
-def _plain(model: Model) -> dict[str, Any]:
+def _plain(model: ModelFile) -> dict[str, Any]:
     return {**model.card.to_json(), "file": str(model.path), "bytes": model.size, "sha256": model.sha256}
 
 
-def _summary(model: Model) -> str:
-    from caloforge.showers import particle_name
-    from caloforge.units import format_energy
-
+def _summary(model: ModelFile) -> str:
     card = model.card
-    low, high = map(format_energy, card.energy_range)
     lines = [
         f"{card.name}: {card.approach} for {card.detector.name} {card.detector.shape}",
-        f"  particles  {', '.join(map(particle_name, card.particles))}, {low} to {high}",
+        f"  incidents  {card.spectrum.describe()}",
+        f"  conditions {', '.join(card.conditions) or 'none'}",
         f"  size       {card.parameters / 1e6:.3g} M parameters, {model.size / 1e6:.2f} MB, "
         f"{card.flops / 1e6:.3g} MFLOP a shower",
     ]
@@ -50,13 +50,15 @@ def _summary(model: Model) -> str:
     return "\n".join(lines)
 
 
-def _describe(model: Model) -> str:
+def _describe(model: ModelFile) -> str:
     card = model.card
     lines = [
         _summary(model),
         f"  file       {model.path}",
         f"  sha256     {model.sha256}",
         f"  exported   by caloforge {card.version}, format {card.format_version}, noise {card.noise_size}",
+        f"  physics    {card.physics or 'unknown'}",
+        f"  commit     {card.commit or 'unknown'}",
     ]
     if card.training_data:
         lines.append(f"  training   {_figures(card.training_data)}")

@@ -9,19 +9,20 @@ from typing import Annotated
 import typer
 
 from caloforge import detectors
+from caloforge.cli import _options as options
 from caloforge.geant4 import produce
-from caloforge.showers import parse_particles
-from caloforge.units import parse_energy_range
+from caloforge.showers import parse_spectrum
 
 
 def command(
     detector: Annotated[str, typer.Argument(help="A shipped detector, or the path of a .toml file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file to write.")],
     n: Annotated[int, typer.Option("-n", help="Number of showers.", min=1)] = 1000,
-    particle: Annotated[str, typer.Option(help="Particles, in turn: e-, e+, gamma, pi0, ...")] = "e-",
-    energy: Annotated[
-        str, typer.Option(help="Kinetic energy in GeV, or a range 'low:high' (log-uniform).")
-    ] = "1:100",
+    particle: Annotated[str, typer.Option(help=options.PARTICLE)] = "e-",
+    energy: Annotated[str, typer.Option(help=options.ENERGY)] = "1:100",
+    theta: Annotated[str, typer.Option(help=options.THETA)] = "0",
+    phi: Annotated[str, typer.Option(help=options.PHI)] = "0",
+    position: Annotated[str, typer.Option(help=options.POSITION)] = "0,0",
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.", min=0)] = 1,
     workers: Annotated[int, typer.Option(help="Number of Geant4 processes.", min=1)] = 1,
     overwrite: Annotated[
@@ -34,9 +35,8 @@ def command(
     """
     path = produce(
         detectors.load(detector),
+        parse_spectrum(particle, energy, theta, phi, position),
         n,
-        parse_particles(particle),
-        parse_energy_range(energy),
         seed,
         output,
         workers=workers,

@@ -15,13 +15,25 @@ from caloforge.errors import require
 
 
 def command(
-    recipe: Annotated[Path, typer.Argument(help="recipe (TOML)", show_default=False)],
     data: Annotated[Path, typer.Option("--data", help="file of training showers", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="folder of the run", show_default=False)],
+    recipe: Annotated[
+        Path | None, typer.Argument(help="recipe (TOML); without one, --detector", show_default=False)
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="shipped detector or .toml file: trains the default approach, which sizes itself"),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")] = False,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="change the recipe, e.g. training.steps=100"),
+    ] = None,
+    particle: Annotated[
+        str | None, typer.Option(help="particle, where the file of showers does not say")
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option("--start-from", help="weights to begin with (.safetensors)")
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or auto")] = "auto",
     devices: Annotated[int, typer.Option("--devices", min=1, help="ranks on this machine")] = 1,
@@ -35,16 +47,24 @@ def command(
     """
     for module in ("torch", "lightning_fabric", "safetensors", "tensorboard"):
         require(module, "train")
+    from caloforge.errors import InputError
     from caloforge.progress import rank
+    from caloforge.showers import pdg_id
     from caloforge.training import load_recipe, train
+    from caloforge.training.defaults import DEFAULT
 
+    if recipe is None and detector is None:
+        raise InputError("give a recipe, or --detector for the default one")
+    chosen = load_recipe(recipe or DEFAULT, changes or (), detector)
     trained = train(
-        load_recipe(recipe, changes or ()),
+        chosen,
         data,
         output,
         resume=resume,
         device=device,
         devices=devices,
+        pdg=pdg_id(particle) if particle else None,
+        start_from=start_from,
         command=shlex.join(["caloforge", *sys.argv[1:]]),
     )
     if rank() != 0:

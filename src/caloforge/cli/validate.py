@@ -12,7 +12,6 @@ from caloforge import detectors, errors
 from caloforge.errors import InputError
 from caloforge.files import prepared_folder
 from caloforge.showers import pdg_id
-from caloforge.units import GeV
 from caloforge.validation import (
     Evaluation,
     Requirement,
@@ -52,11 +51,12 @@ def command(
         str | None,
         typer.Option(help="Detector where the files do not say: name, .toml, or CaloChallenge .xml."),
     ] = None,
-    particle: Annotated[str, typer.Option(help="Particle where the files do not say.")] = "e-",
+    particle: Annotated[str | None, typer.Option(help="Particle where the files do not say.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print metrics.json on stdout.")] = False,
 ) -> None:
     """Compare generated showers with a reference: physics, classifiers, floor.
 
+    Both must have the same detector and the same spectrum of particles, energies, angles and impact points.
     Writes index.html, which opens offline, and metrics.json into the folder. The files are streamed. The
     detector's threshold is applied to both samples. Exit status 8: a requirement is not met.
     """
@@ -75,7 +75,7 @@ def command(
             level="fast" if fast else "full" if full else "default",
             training=training,
             detector=detectors.load(detector) if detector else None,
-            pdg=pdg_id(particle),
+            pdg=pdg_id(particle) if particle else None,
             bar=True,
         )
         page = write_report(evaluation, output, requirements)
@@ -125,12 +125,12 @@ def _print(evaluation: Evaluation, page: Path) -> None:
     table.add_row("physics score", f"{evaluation.score.total:.4f}", floor, "")
     console.print(table)
     table = Table()
-    for header in ("particle", "E [GeV]", "response bias [%]", "", "resolution ratio", ""):
+    for header in ("particle", "bin", "response bias [%]", "", "resolution ratio", ""):
         table.add_column(header, justify="left" if header in {"particle", ""} else "right")
-    for b in evaluation.bins:
+    for b in (*evaluation.bins, *evaluation.angles, *evaluation.positions):
         table.add_row(
             b.name,
-            f"{b.reference.low / GeV:g} to {b.reference.high / GeV:g}",
+            f"{'' if b.variable == 'energy' else b.variable} {b.low:.4g} to {b.high:.4g} {b.unit}".strip(),
             f"{100 * b.bias:+.2f} ± {100 * b.bias_error:.2f}",
             _coloured(b.verdict),
             f"{b.resolution_ratio:.3f} ± {b.resolution_ratio_error:.3f}",

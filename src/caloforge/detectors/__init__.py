@@ -1,33 +1,48 @@
-"""Detectors: geometry, readout and symmetries, from TOML files."""
+"""Detectors: geometry, readout, materials and symmetries, from TOML files."""
 
-from caloforge.detectors.calochallenge import CylindricalDetector, read_binning
+from caloforge.detectors.calochallenge import read_binning
 from caloforge.detectors.detector import (
-    SYMMETRIES,
-    CartesianReadout,
     Detector,
     Gun,
     Layer,
+    Physics,
     Slice,
     Stack,
-    Symmetry,
+    cartesian,
     check_shape,
 )
+from caloforge.detectors.materials import Material, Properties, properties
 from caloforge.detectors.reader import load, names, parse, toml
+from caloforge.detectors.readouts import (
+    CartesianReadout,
+    CylindricalReadout,
+    Readout,
+    Symmetry,
+    permutation,
+)
+from caloforge.detectors.writer import to_toml
 
 __all__ = [
-    "SYMMETRIES",
     "CartesianReadout",
-    "CylindricalDetector",
+    "CylindricalReadout",
     "Detector",
     "Gun",
     "Layer",
+    "Material",
+    "Physics",
+    "Properties",
+    "Readout",
     "Slice",
     "Stack",
     "Symmetry",
+    "cartesian",
     "check_shape",
     "load",
     "names",
     "parse",
+    "permutation",
+    "properties",
     "read_binning",
+    "to_toml",
     "toml",
 ]

@@ -12,6 +12,7 @@ from caloforge.detectors.detector import Detector
 from caloforge.errors import DetectorError, did_you_mean
 
 
+@lru_cache
 def names() -> tuple[str, ...]:
     """Names of the shipped detectors.
 
@@ -26,6 +27,7 @@ def names() -> tuple[str, ...]:
     )
 
 
+@lru_cache(maxsize=64)
 def parse(text: str, source: str = "detector") -> Detector:
     """Read a detector from TOML text.
 
@@ -36,7 +38,13 @@ def parse(text: str, source: str = "detector") -> Detector:
     Raises:
         DetectorError: Naming the source, the key and what is wrong with it.
     """
-    return validate(Detector, parse_toml(text, source, DetectorError), source, DetectorError)
+    data = parse_toml(text, source, DetectorError)
+    if "production_cut" in data:
+        raise DetectorError(
+            f"{source}: key 'production_cut' has moved: write it into a table [physics] (docs/detectors.md); files "
+            "of before November 2026 are read with --detector"
+        )
+    return validate(Detector, data, source, DetectorError)
 
 
 def toml(name: str | Path) -> str:
@@ -55,7 +63,6 @@ def toml(name: str | Path) -> str:
     return (resources.files("caloforge.detectors") / "library" / f"{name}.toml").read_text(encoding="utf-8")
 
 
-@lru_cache
 def load(name: str | Path) -> Detector:
     """Load a shipped detector by name or a detector file by its path.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import tomli_w
+from pydantic import TypeAdapter
 
-from caloforge.detectors.detector import Detector, Slice, Stack
+from caloforge.detectors.detector import Detector
 
 
 def to_toml(detector: Detector) -> str:
@@ -14,41 +15,7 @@ def to_toml(detector: Detector) -> str:
     >>> parse(to_toml(load("clic-ecal"))) == load("clic-ecal")
     True
     """
-    readout = detector.readout
-    lines = [
-        f"name = {_text(detector.name)}",
-        f"description = {_text(detector.description)}",
-        f"reference = {_text(detector.reference)}",
-        f"production_cut = {detector.production_cut!r}",
-        f"threshold = {detector.threshold!r}",
-        f"gun = {{ position = {list(detector.gun.position)!r} }}",
-        "",
-        "[readout]",
-        f"kind = {_text(readout.kind)}",
-        f"cells = {list(readout.cells)!r}",
-        f"size = {list(readout.size)!r}",
-    ]
-    for stack in detector.stack:
-        lines += _stack(stack)
-    return "\n".join(lines) + "\n"
-
-
-def _text(text: str) -> str:
-    """A TOML basic string: JSON's escapes, and DEL, which TOML wants escaped too."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _stack(stack: Stack) -> list[str]:
-    return [
-        "",
-        "[[stack]]",
-        f"repeat = {stack.repeat}",
-        "slices = [",
-        *(f"  {_slice(plate)}," for plate in stack.slices),
-        "]",
-    ]
-
-
-def _slice(plate: Slice) -> str:
-    sensitive = ", sensitive = true" if plate.sensitive else ""
-    return f"{{ material = {_text(plate.material)}, thickness = {plate.thickness!r}{sensitive} }}"
+    plain = TypeAdapter(Detector).dump_python(detector, mode="json", exclude_none=True)
+    defaults = {"description": "", "reference": "", "margin": 0.0, "material": []}
+    kept = {key: value for key, value in plain.items() if defaults.get(key) != value}
+    return tomli_w.dumps(kept)

@@ -1,4 +1,4 @@
-"""Turning a trained run into one ONNX file, checked against torch, with its metadata."""
+"""Turning a trained run into a model: an ONNX file, checked against torch, and its weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from caloforge.export.card import figures, replace_figures, run_card
-    from caloforge.export.exporter import export_generator, export_run
+    from caloforge.export.exporter import export_generator, export_run, write_weights
     from caloforge.export.parity import Parity
 
 _LAZY = {
@@ -17,9 +17,18 @@ _LAZY = {
     "figures": "card",
     "replace_figures": "card",
     "run_card": "card",
+    "write_weights": "exporter",
 }
 
-__all__ = ["Parity", "export_generator", "export_run", "figures", "replace_figures", "run_card"]
+__all__ = [
+    "Parity",
+    "export_generator",
+    "export_run",
+    "figures",
+    "replace_figures",
+    "run_card",
+    "write_weights",
+]
 
 
 def __getattr__(name: str) -> Any:

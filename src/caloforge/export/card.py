@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ from caloforge.config import read_text
 from caloforge.errors import FileError, InputError, ModelError, did_you_mean, require
 from caloforge.files import atomic
 from caloforge.runtime import Model, ModelCard
+from caloforge.runtime.model_file import ONNX, WEIGHTS, read_content, with_safetensors_metadata
+from caloforge.showers import IncidentSpectrum
 
 FIGURES = ("validation", "speed")
 """Tables of the card that a file of figures may fill."""
@@ -36,52 +36,41 @@ def run_card(
     """
     from caloforge import detectors
 
-    missing = [key for key in ("detector", "pdgs", "energy_range") if not metadata.get(key)]
+    missing = [key for key in ("detector", "spectrum", "conditions") if metadata.get(key) is None]
     if missing:
         raise ModelError(f"the run does not say its {', '.join(missing)}: train it again with this version")
-    data = metadata.get("data") or {}
     score = metadata.get("score")
-    theta = metadata.get("theta_range") or (0.0, 0.0)
     return ModelCard(
         name=name or detectors.parse(metadata["detector"], "detector of the run").name,
         approach=approach,
         detector_toml=metadata["detector"],
-        particles=tuple(int(pdg) for pdg in metadata["pdgs"]),
-        energy_range=outward(*metadata["energy_range"]),
+        spectrum=IncidentSpectrum.parse(metadata["spectrum"], "spectrum of the run"),
+        conditions=tuple(metadata["conditions"]),
         noise_size=noise_size,
-        theta_range=(float(theta[0]), float(theta[1])),
+        physics=metadata.get("physics") or "",
         version=__version__,
-        training_data={**data, "showers": metadata.get("n_showers", 0), "steps": metadata.get("step", 0)},
+        commit=metadata.get("commit") or "",
+        recipe=metadata.get("recipe") or {},
+        training_data={
+            **(metadata.get("data") or {}),
+            "showers": metadata.get("n_showers", 0),
+            "steps": metadata.get("step", 0),
+        },
         validation={} if score is None else {"physics_score": {"value": float(score)}},
     )
-
-
-def outward(low: float, high: float) -> tuple[float, float]:
-    """Round a range outward to three digits: the range that energies were drawn from, not what was drawn.
-
-    >>> outward(1000.17, 99963.2)
-    (1000.0, 100000.0)
-    """
-
-    def rounded(value: float, up: bool) -> float:
-        unit = Decimal(1).scaleb(Decimal(value).adjusted() - 2)
-        steps = math.ceil(Decimal(value) / unit) if up else math.floor(Decimal(value) / unit)
-        return float(steps * unit)
-
-    return rounded(float(low), up=False), rounded(float(high), up=True)
 
 
 def figures(path: str | Path) -> dict[str, Any]:
     """Read figures for a card: a JSON object with the tables `validation` and `speed`, or one of them.
 
     Raises:
-        FileError: If the file is missing or no JSON.
+        FileError: If the file is missing or not JSON.
         InputError: If it holds anything else.
     """
     try:
         data = json.loads(read_text(path, "file of figures"))
     except json.JSONDecodeError as error:
-        raise FileError(f"'{path}' is no JSON: {error}") from error
+        raise FileError(f"'{path}' is not JSON: {error}") from error
     if not isinstance(data, dict) or not all(isinstance(table, dict) for table in data.values()):
         raise InputError(f"'{path}': expected a JSON object with the tables {' and '.join(FIGURES)}")
     for key in data:
@@ -104,25 +93,49 @@ def replace_figures(
 ) -> ModelCard:
     """Copy an exported model with new figures, and perhaps another name, in its card.
 
-    The graph stays as it is.
+    Graph and weights stay as they are. Weights beside the source are copied likewise, beside the new file.
 
     Args:
         source: The ONNX file.
-        path: The file to write; may be the same.
+        path: The ONNX file to write; may be the same.
         data: As from `figures`.
         name: Name of the model; the old one if not given.
 
     Raises:
         FileError: If a file cannot be read or written.
-        ModelError: If the source is no model.
+        ModelError: If the source is not a model.
         MissingExtraError: If onnx is not installed.
     """
     onnx = require("onnx", "export")
-    model = Model(source, threads=1)
-    card = add_figures(replace(model.card, name=name or model.card.name), data)
-    graph = onnx.load_model_from_string(Path(source).read_bytes())
+    path, weights = onnx_path(path), Path(source).with_suffix(WEIGHTS)
+    with Model(source, threads=1) as model:
+        card = add_figures(replace(model.card, name=name or model.card.name), data)
+    graph = onnx.load_model_from_string(read_content(source))
     del graph.metadata_props[:]
     onnx.helper.set_model_props(graph, card.to_metadata())
-    with atomic(path) as temporary:
-        temporary.write_bytes(graph.SerializeToString())
+    contents = {path: graph.SerializeToString()}
+    if weights.exists():
+        contents[path.with_suffix(WEIGHTS)] = with_safetensors_metadata(
+            read_content(weights), weights_metadata(card), str(weights)
+        )
+    for file, content in contents.items():
+        with atomic(file) as temporary:
+            temporary.write_bytes(content)
     return card
+
+
+def weights_metadata(card: ModelCard) -> dict[str, str]:
+    """Return the metadata of a file of weights: the card, and that the tensors are PyTorch's."""
+    return {"format": "pt", **card.to_metadata()}
+
+
+def onnx_path(path: str | Path) -> Path:
+    """Return the path of an ONNX file to write.
+
+    Raises:
+        FileError: If its name does not end in `.onnx`.
+    """
+    path = Path(path)
+    if path.suffix != ONNX:
+        raise FileError(f"'{path}': the name of a model ends in {ONNX}")
+    return path

@@ -1,25 +1,36 @@
-"""From a trained generator to one checked ONNX file."""
+"""From a trained generator to a checked ONNX file and its weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from caloforge.errors import FileError, ModelError, require
-from caloforge.export.card import add_figures, run_card
+from caloforge.errors import ModelError, require
+from caloforge.export.card import add_figures, onnx_path, run_card, weights_metadata
 from caloforge.export.graph import count_flops, count_parameters, trace
 from caloforge.export.parity import Parity, check_parity, sample_inputs
 from caloforge.files import atomic
-from caloforge.models._base import Generator
 from caloforge.runtime import Model, ModelCard
+from caloforge.runtime.model_file import WEIGHTS, with_safetensors_metadata
+
+if TYPE_CHECKING:
+    from caloforge.models import Generator
+
+PREFIX = "generator."
+"""What the names of the generator's weights begin with in a file of weights."""
 
 
 def export_generator(
-    generator: Generator, path: str | Path, card: ModelCard, threads: int | None = None
+    generator: Generator,
+    path: str | Path,
+    card: ModelCard,
+    threads: int | None = None,
+    *,
+    weights: bool = False,
 ) -> tuple[ModelCard, Parity]:
     """Write a generator as one ONNX file, after checking that the file draws what torch draws.
 
@@ -28,6 +39,7 @@ def export_generator(
         path: The file to write.
         card: What to say about it; numbers of parameters and operations are filled in.
         threads: Number of threads of the check; all cores if not given.
+        weights: Write the generator's weights beside it too (see `write_weights`).
 
     Returns:
         The card as written, and how close the file is to torch.
@@ -38,9 +50,7 @@ def export_generator(
         MissingExtraError: If onnx or onnxscript are not installed.
     """
     onnx = require("onnx", "export")
-    path = Path(path)
-    if path.suffix != ".onnx":
-        raise FileError(f"'{path}': the name of a model ends in .onnx")
+    path = onnx_path(path)
     if generator.noise_size != card.noise_size:
         raise ModelError(
             f"the generator takes {generator.noise_size} numbers, the card says {card.noise_size}"
@@ -48,7 +58,7 @@ def export_generator(
     was_training = generator.training
     generator.eval().cpu()
     try:
-        incident, noise = (torch.from_numpy(values) for values in sample_inputs(card, n=3))
+        incident, noise = (torch.from_numpy(values[:3]) for values in sample_inputs(card))
         card = replace(
             card,
             parameters=count_parameters(generator),
@@ -58,10 +68,39 @@ def export_generator(
         onnx.helper.set_model_props(graph, card.to_metadata())
         with atomic(path) as temporary:
             temporary.write_bytes(graph.SerializeToString())
-            parity = check_parity(generator, Model(temporary, threads))
+            with Model(temporary, threads) as model:
+                parity = check_parity(generator, model)
+            if weights:
+                write_weights(generator, path, card)
     finally:
         generator.train(was_training)
     return card, parity
+
+
+def write_weights(generator: Generator, path: str | Path, card: ModelCard) -> Path:
+    """Write the weights of a generator, which training can go on from, with the card in the header.
+
+    Args:
+        generator: The generator; all its parameters and buffers are kept, as `generator.` and their names.
+        path: The ONNX file that they belong to; they go beside it, under the same name in `.safetensors`.
+        card: What to say about it.
+
+    Returns:
+        The path of the file of weights.
+
+    Raises:
+        FileError: If the file cannot be written.
+        MissingExtraError: If safetensors is not installed.
+    """
+    path = Path(path).with_suffix(WEIGHTS)
+    tensors = {
+        PREFIX + name: tensor.detach().cpu().contiguous().clone()  # tensors that share memory are refused
+        for name, tensor in generator.state_dict().items()
+    }
+    content: bytes = require("safetensors.torch", "train").save(tensors)
+    with atomic(path) as temporary:
+        temporary.write_bytes(with_safetensors_metadata(content, weights_metadata(card), str(path)))
+    return path
 
 
 def export_run(
@@ -71,17 +110,17 @@ def export_run(
     figures: Mapping[str, Any] | None = None,
     threads: int | None = None,
 ) -> tuple[ModelCard, Parity]:
-    """Write the best generator of a run as one ONNX file (see `export_generator`).
+    """Write the best generator of a run as an ONNX file, and its weights beside it (see `export_generator`).
 
     Args:
         folder: The folder of the run.
-        path: The file to write.
+        path: The ONNX file to write; the weights get the same name in `.safetensors`.
         name: Name of the model; the detector's if not given.
         figures: Figures for the card: tables `validation` and `speed`.
         threads: Number of threads of the check; all cores if not given.
 
     Raises:
-        FileError: If the folder is no run, or the file cannot be written.
+        FileError: If the folder is not a run, or the file cannot be written.
         ModelError: If the generator cannot be exported faithfully.
         MissingExtraError: If torch, onnx or onnxscript are not installed.
     """
@@ -89,4 +128,5 @@ def export_run(
 
     approach, recipe, metadata = load_run(folder)
     card = run_card(metadata, recipe.model.approach, approach.generator.noise_size, name)
-    return export_generator(approach.generator, path, add_figures(card, figures or {}), threads)
+    card = add_figures(card, figures or {})
+    return export_generator(approach.generator, path, card, threads, weights=True)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.export import Dim
@@ -15,8 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from caloforge.errors import ModelError, require
 from caloforge.export.convolutions import flatten_convolutions
-from caloforge.models._base import Generator
 from caloforge.runtime.backends import INPUTS, OUTPUT
+
+if TYPE_CHECKING:
+    from caloforge.models import Generator
 
 OPSET = 18
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from caloforge.errors import ModelError
-from caloforge.models._base import Generator
 from caloforge.runtime import Model, ModelCard
-from caloforge.showers import incidents
+from caloforge.showers import Incidents, incidents
+
+if TYPE_CHECKING:
+    from caloforge.models import Generator
 
 RELATIVE, ABSOLUTE = 1e-3, 1e-4
 """Largest difference of a cell: relative, and in MeV (a hundredth of a typical threshold)."""
@@ -49,23 +53,31 @@ class Parity:
 def sample_inputs(
     card: ModelCard, n: int = N_SHOWERS, seed: int = 0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Make seeded inputs that cover all particles and the whole trained range.
+    """Make seeded inputs that cover all of the incidents that a model holds for: all corners, and draws between them.
+
+    Args:
+        card: The card of the model.
+        n: Number of showers, at least; more if there are more corners.
+        seed: Of draws and noise.
 
     Returns:
         Incidents (n, 6) and noise (n, Z), float32.
     """
     rng = np.random.default_rng(seed)
-    low, high = np.log(card.energy_range)
-    energy = np.exp(np.linspace(low, high, n)).clip(*card.energy_range)
-    drawn = incidents(
-        np.asarray(card.particles)[np.arange(n) % len(card.particles)],
-        energy,
-        theta=rng.uniform(*card.theta_range, n),
-        phi=rng.uniform(-np.pi, np.pi, n) if card.theta_range[1] > 0 else 0.0,
-        x=rng.uniform(*card.x_range, n),
-        y=rng.uniform(*card.y_range, n),
-    )
-    return drawn.matrix(), rng.standard_normal((n, card.noise_size), dtype=np.float32)
+    x0, x1, y0, y1 = card.spectrum.rectangle
+    ends = [
+        card.spectrum.particles,
+        card.spectrum.energy_range,
+        card.spectrum.theta,
+        card.spectrum.phi,
+        (x0, x1),
+        (y0, y1),
+    ]
+    corners = np.array(list(product(*map(dict.fromkeys, ends))))
+    drawn = card.spectrum.draw(max(n - len(corners), 0), rng, card.detector)
+    given = Incidents.concatenate([incidents(corners[:, 0].astype(int), *corners[:, 1:].T), drawn])
+    noise = rng.standard_normal((len(given), card.noise_size), dtype=np.float32)
+    return given.matrix(), noise
 
 
 def check_parity(generator: Generator, model: Model) -> Parity:
@@ -116,8 +128,9 @@ def _differences(
         raise ModelError("the torch generator draws cells that are negative or not finite")
     difference = np.abs(graph_cells - expected)
     off = difference > ABSOLUTE + RELATIVE * expected
-    sums = expected.sum(axis=(1, 2, 3), dtype=np.float64)
-    other = graph_cells.sum(axis=(1, 2, 3), dtype=np.float64)
+    cells = tuple(range(1, expected.ndim))
+    sums = expected.sum(axis=cells, dtype=np.float64)
+    other = graph_cells.sum(axis=cells, dtype=np.float64)
     excess = np.maximum(np.abs(other - sums) - SUM_ABSOLUTE, 0.0)
     relative = excess / np.maximum(sums, SUM_ABSOLUTE)
     return Parity(len(expected), (batch,), float(difference.max()), float(off.mean()), float(relative.max()))

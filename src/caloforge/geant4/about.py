@@ -32,7 +32,7 @@ def installation() -> Installation:
 
     Raises:
         MissingExtraError: If geant4-pybind is not installed.
-        Geant4Error: If a variable points to something that is no such data set.
+        Geant4Error: If a variable points to something that is not such a data set.
         FileError: If the cache cannot be written.
     """
     g4, data_sets = import_geant4()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caloforge.errors import Geant4Error
-from caloforge.geant4.em_tables import cache_folder, shell_choice, tables_hash, write_data_set
+from caloforge.geant4.em_tables import SHELL_CHOICES, cache_folder, tables_hash, write_data_set
 
 VARIABLES = {
     "G4NEUTRONHPDATA": "G4NDL",
@@ -56,9 +56,15 @@ class DataSet:
 
 @dataclass(frozen=True)
 class DataSets:
-    """All data sets in use."""
+    """All data sets in use.
+
+    Attributes:
+        entries: One for each variable.
+        shells: Choice of photoelectric shells of CaloForge's tables.
+    """
 
     entries: tuple[DataSet, ...]
+    shells: str = SHELL_CHOICES[0]
 
     def __getitem__(self, variable: str) -> DataSet:
         return next(entry for entry in self.entries if entry.variable == variable)
@@ -72,7 +78,7 @@ class DataSets:
     def electromagnetic(self) -> str:
         """Name of the electromagnetic data set: ours with its hash, or the user's folder name."""
         entry = self["G4LEDATA"]
-        ours = f"CaloForge EM tables {tables_hash()} (photoelectric shells: {shell_choice()})"
+        ours = f"CaloForge EM tables {tables_hash(self.shells)} (photoelectric shells: {self.shells})"
         return ours if entry.origin == OURS else entry.path.name
 
     def missing_hadronic(self) -> tuple[DataSet, ...]:
@@ -80,7 +86,7 @@ class DataSets:
         return tuple(self[name] for name in HADRONIC if self[name].origin in {OURS, ABSENT})
 
 
-def find_data_sets(environment: Mapping[str, str] | None = None) -> DataSets:
+def find_data_sets(environment: Mapping[str, str] | None = None, shells: str = SHELL_CHOICES[0]) -> DataSets:
     """Find the user's data sets, and write CaloForge's own electromagnetic one where they have none.
 
     In this order: the data set's own environment variable, `GEANT4_DATA_DIR`, where geant4-pybind and Geant4
@@ -88,41 +94,54 @@ def find_data_sets(environment: Mapping[str, str] | None = None) -> DataSets:
 
     Args:
         environment: `os.environ` if not given.
+        shells: Photoelectric shells that the detector asks for.
 
     Raises:
-        Geant4Error: If a variable points to something that is no such data set.
+        Geant4Error: If a variable points to something that is not such a data set, or the user's own data do not
+            have the shells that are asked for.
         FileError: If the cache cannot be written.
     """
     settings = os.environ if environment is None else environment
-    ours = cache_folder() / "geant4" / f"em-{tables_hash()}"
+    ours = cache_folder() / "geant4" / f"em-{tables_hash(shells)}"
     entries: list[DataSet] = []
     for variable, name in VARIABLES.items():
         entry = _from_variable(variable, name, settings, ours) or _installed(variable, name, settings)
         if entry is None and variable == "G4LEDATA":
-            entry = DataSet(variable, name, write_data_set(), OURS)
+            entry = DataSet(variable, name, write_data_set(shells), OURS)
         elif entry is None and variable == "G4ENSDFSTATEDATA":
-            entry = DataSet(variable, name, write_data_set() / "ensdfstate", OURS)
+            entry = DataSet(variable, name, write_data_set(shells) / "ensdfstate", OURS)
         elif entry is None:
             entry = DataSet(variable, name, ours / "absent", ABSENT)
         entries.append(entry)
-    return DataSets(tuple(entries))
+    found = DataSets(tuple(entries), shells)
+    if shells != SHELL_CHOICES[0] and found["G4LEDATA"].origin != OURS:
+        raise Geant4Error(
+            f"photoelectric shells {shells!r} are a choice of CaloForge's own tables, but G4LEDATA is the user's "
+            f"'{found['G4LEDATA'].path}', which has the {SHELL_CHOICES[0]} ones: change [physics] or unset G4LEDATA"
+        )
+    return found
 
 
-def prepare() -> DataSets:
+def prepare(shells: str = SHELL_CHOICES[0]) -> DataSets:
     """Find the data sets and set the environment variables of this process, before Geant4 is imported.
 
+    Args:
+        shells: Photoelectric shells that the detector asks for.
+
     Raises:
-        Geant4Error: If a variable points to something that is no such data set.
+        Geant4Error: As `find_data_sets`.
         FileError: If the cache cannot be written.
     """
-    found = find_data_sets()
+    found = find_data_sets(shells=shells)
     os.environ.update(found.environment)
     return found
 
 
 def _from_variable(variable: str, name: str, settings: Mapping[str, str], ours: Path) -> DataSet | None:
     value = settings.get(variable)
-    if not value or ours.name in Path(value).parts:  # set by an earlier call in this process or its parent
+    if (
+        not value or ours.parent in Path(value).parents
+    ):  # set by an earlier call in this process or its parent
         return None
     path = Path(value)
     problem = _problem(variable, path)

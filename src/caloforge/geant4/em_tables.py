@@ -27,13 +27,12 @@ Z_MAX = 92
 LAYOUT = 2
 """Version of the files written here; a new one goes to a new folder of the cache."""
 
-SHELLS_VARIABLE = "CALOFORGE_PHOTOELECTRIC_SHELLS"
-SHELL_CHOICES = ("outermost", "measured")
-"""From which shell the photoelectric effect takes its electron, the first by default.
+SHELL_CHOICES = ("measured", "outermost")
+"""From which shell the photoelectric effect takes its electron (`detectors.Physics.photoelectric_shells`).
 
-`G4EmStandardPhysics` leaves the binding energy where the photon is absorbed, without fluorescence (with our
-tables: there are no data for it). "outermost" gives the photoelectron the whole energy of the photon; "measured"
-leaves the K shell's 69.5 keV in the tungsten as often as the K shell is hit, 1 % less response in silicon.
+`G4EmStandardPhysics` has no fluorescence and leaves the binding energy where the photon is absorbed. "measured"
+shells, as Geant4's own data have them, leave the K shell's 69.5 keV in tungsten as often as the K shell is hit;
+"outermost" gives the photoelectron the whole energy of the photon, 1 % more response in silicon.
 """
 
 ELECTRON_MASS = 0.51099895
@@ -191,29 +190,19 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CALOFORGE_CACHE") or platformdirs.user_cache_dir("caloforge"))
 
 
-def shell_choice() -> str:
-    """One of `SHELL_CHOICES`, as the environment variable `SHELLS_VARIABLE` says.
+@lru_cache
+def tables_hash(shells: str = SHELL_CHOICES[0]) -> str:
+    """Short hash that names the shipped tables, the choice of shells, and the layout of the files made of them.
 
     Raises:
-        InputError: If it says something else.
+        InputError: If `shells` is not one of `SHELL_CHOICES`.
     """
-    value = os.environ.get(SHELLS_VARIABLE) or SHELL_CHOICES[0]
-    if value not in SHELL_CHOICES:
-        raise InputError(f"{SHELLS_VARIABLE}={value}{did_you_mean(value, SHELL_CHOICES)}")
-    return value
-
-
-@lru_cache
-def _hash(shells: str) -> str:
+    if shells not in SHELL_CHOICES:
+        raise InputError(f"photoelectric shells {shells!r}{did_you_mean(shells, SHELL_CHOICES)}")
     return hashlib.sha256(table_bytes() + f"{LAYOUT} {shells}".encode()).hexdigest()[:12]
 
 
-def tables_hash() -> str:
-    """Short hash that names the shipped tables, the choice of shells, and the layout of the files made of them."""
-    return _hash(shell_choice())
-
-
-def write_data_set(cache: Path | None = None) -> Path:
+def write_data_set(shells: str = SHELL_CHOICES[0], cache: Path | None = None) -> Path:
     """Write the tables as Geant4 reads them, once, and return the folder.
 
     The folder holds `brem_SB/`, `epics2017/phot/`, `epics2017/rayl/` (what G4LEDATA points to) and
@@ -221,20 +210,21 @@ def write_data_set(cache: Path | None = None) -> Path:
     processes write at the same time.
 
     Args:
+        shells: One of `SHELL_CHOICES`.
         cache: Where to; `cache_folder()` if not given.
 
     Raises:
         FileError: If the cache cannot be written.
-        InputError: If `SHELLS_VARIABLE` names no choice of shells.
+        InputError: If `shells` is not one of `SHELL_CHOICES`.
     """
     parent = make_folder((cache or cache_folder()) / "geant4")
-    final = parent / f"em-{tables_hash()}"
+    final = parent / f"em-{tables_hash(shells)}"
     if final.is_dir():
         return final
     with writing(parent):
         temporary = Path(tempfile.mkdtemp(prefix=".em-", dir=parent))
         try:
-            _write_files(temporary)
+            _write_files(temporary, shells)
             temporary.chmod(0o755)
             try:
                 temporary.rename(final)
@@ -251,8 +241,8 @@ def write_data_set(cache: Path | None = None) -> Path:
     return final
 
 
-def _write_files(folder: Path) -> None:
-    tables, shells = load_tables(), shell_choice()
+def _write_files(folder: Path, shells: str) -> None:
+    tables = load_tables()
     for name in ("brem_SB", "epics2017/phot", "epics2017/rayl", "ensdfstate", "absent"):
         (folder / name).mkdir(parents=True)
     (folder / "ensdfstate" / "ENSDFSTATE.dat").write_text("")

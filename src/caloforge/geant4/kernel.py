@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from caloforge.detectors import Detector
 from caloforge.errors import Geant4Error, InputError, require
 from caloforge.geant4.data_sets import DataSets, prepare
-from caloforge.geant4.em_tables import cache_folder
-from caloforge.geant4.geometry import COLLECTION, construct_detector, gun_start, world_size
+from caloforge.geant4.em_tables import SHELL_CHOICES, cache_folder
+from caloforge.geant4.geometry import COLLECTION, cell_number, construct_detector, gun_start, world_size
 from caloforge.geant4.physics import PhysicsList, choose_physics, make_physics_list
 
 _LOG_LIMIT = 10**6
@@ -54,15 +54,18 @@ def _open_log(path: Path) -> int:
         return os.open(os.devnull, os.O_WRONLY)
 
 
-def import_geant4() -> tuple[Any, DataSets]:
+def import_geant4(shells: str = SHELL_CHOICES[0]) -> tuple[Any, DataSets]:
     """Import `geant4_pybind` with the data sets' environment variables set.
+
+    Args:
+        shells: Photoelectric shells of CaloForge's tables.
 
     Raises:
         MissingExtraError: If it is not installed.
-        Geant4Error: If a variable points to something that is no such data set.
+        Geant4Error: If a variable points to something that is not such a data set.
         FileError: If the cache cannot be written.
     """
-    data_sets = prepare()
+    data_sets = prepare(shells)
     with quiet(), _without("CI"):
         module = require("geant4_pybind", "geant4")
     return module, data_sets
@@ -93,7 +96,7 @@ class Kernel:
         detector: The detector.
         physics: Name of the physics list.
         data_sets: Where Geant4's data come from.
-        energies: Energy per cell in MeV of the last event, shape (n_cells,).
+        energies: Energy per cell in MeV of the last event, calibrated, shape (n_cells,).
     """
 
     detector: Detector
@@ -134,8 +137,9 @@ class Kernel:
         position, direction = gun_start(self.detector, theta, phi, x, y)
         if np.any(np.abs(position) > world_size(self.detector)) or direction[2] <= 0:
             raise InputError(
-                f"incident with theta = {theta:.4g} rad at ({x:.4g}, {y:.4g}) mm: its start lies outside the "
-                f"world around detector {self.detector.name!r}"
+                f"incident with theta = {theta:.4g} rad at ({x:.4g}, {y:.4g}) mm: its start, "
+                f"{self.detector.gun.distance:g} mm before the front face, lies outside the world around detector "
+                f"{self.detector.name!r}"
             )
         self._gun.SetParticleDefinition(particle)
         self._gun.SetParticleEnergy(float(energy))
@@ -161,14 +165,14 @@ def kernel(detector: Detector, pdgs: tuple[int, ...], log: Path | None = None) -
     Raises:
         Geant4Error: If this process already runs Geant4 for another detector or physics list, or data sets
             are missing.
-        InputError: If a particle is none that a calorimeter sees.
+        InputError: If a particle is not one that a calorimeter sees.
         MissingExtraError: If geant4-pybind is not installed.
         FileError: If the cache cannot be written.
     """
     if _running:
         return _check(_running[0], detector, pdgs)
-    module, data_sets = import_geant4()
-    physics = choose_physics(pdgs, data_sets)
+    module, data_sets = import_geant4(detector.physics.photoelectric_shells)
+    physics = choose_physics(pdgs, data_sets, detector.physics.physics_list)
     made = Kernel(detector, physics, data_sets, np.zeros(detector.n_cells, dtype=np.float32), module)
     with quiet(log):
         _set_up(made, module)
@@ -177,7 +181,7 @@ def kernel(detector: Detector, pdgs: tuple[int, ...], log: Path | None = None) -
 
 
 def _check(found: Kernel, detector: Detector, pdgs: tuple[int, ...]) -> Kernel:
-    physics = choose_physics(pdgs, found.data_sets)
+    physics = choose_physics(pdgs, found.data_sets, detector.physics.physics_list)
     if found.detector != detector or found.physics != physics:
         raise Geant4Error(
             f"this process already runs Geant4 for detector {found.detector.name!r} with {found.physics}, "
@@ -191,6 +195,7 @@ def _set_up(made: Kernel, g4: Any) -> None:
     manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.SerialOnly)
     construction = construct_detector(g4, made.detector)
     physics = make_physics_list(g4, made.physics)
+    calibration, cell_of = made.detector.readout.calibration, cell_number(made.detector)
 
     class Primary(g4.G4VUserPrimaryGeneratorAction):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -204,7 +209,7 @@ def _set_up(made: Kernel, g4: Any) -> None:
         def EndOfEventAction(self, event: Any) -> None:  # noqa: N802
             identifier = g4.G4SDManager.GetSDMpointer().GetCollectionID(COLLECTION)
             for cell, energy in event.GetHCofThisEvent().GetHC(identifier):
-                made.energies[cell] = energy
+                made.energies[cell_of(cell)] += calibration * energy
 
     class Actions(g4.G4VUserActionInitialization):  # type: ignore[misc]
         def Build(self) -> None:  # noqa: N802
@@ -219,7 +224,7 @@ def _set_up(made: Kernel, g4: Any) -> None:
     commands = g4.G4UImanager.GetUIpointer()
     commands.ApplyCommand("/process/em/verbose 0")
     commands.ApplyCommand("/process/had/verbose 0")
-    commands.ApplyCommand(f"/run/setCut {made.detector.production_cut} mm")
+    commands.ApplyCommand(f"/run/setCut {made.detector.physics.production_cut} mm")
     manager.Initialize()
     manager.BeamOn(0)  # builds the physics tables now and not in the first shower
     made._manager, made._gun = manager, actions.primary.gun

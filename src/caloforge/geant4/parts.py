@@ -23,7 +23,7 @@ from caloforge.showers import Incidents, Showers
 CHUNK_SIZE = 25
 """Showers per chunk: seconds of work, so that little is lost when a production is killed."""
 
-_FORMAT = 1
+_FORMAT = 2
 _COLUMNS = ("pdg", "energy", "theta", "phi", "x", "y")
 
 
@@ -46,18 +46,16 @@ class Plan:
     Attributes:
         detector: TOML text of the detector.
         n: Number of showers.
-        pdgs: PDG ids, in turn.
-        energy_range: Lowest and highest kinetic energy in MeV.
+        spectrum: The spectrum of incidents, as JSON.
         seed: Of the sample.
         physics: Name of the physics list.
-        data: Name of the electromagnetic data set.
+        data: Name and hash of the electromagnetic data set.
         geant4: Version of geant4-pybind.
     """
 
     detector: str
     n: int
-    pdgs: tuple[int, ...]
-    energy_range: tuple[float, float]
+    spectrum: str
     seed: int
     physics: str
     data: str
@@ -79,7 +77,7 @@ class Plan:
         mine = json.loads(json.dumps(asdict(self)))
         names = [name for name in mine if mine[name] != other.get(name)]
         return [
-            name if name == "detector" else f"{name} {other.get(name)} instead of {mine[name]}"
+            name if name in {"detector", "spectrum"} else f"{name} {other.get(name)} instead of {mine[name]}"
             for name in names
         ]
 

@@ -20,31 +20,37 @@ _HADRON_DIGITS = 100
 _LEPTONS = (13, -13)
 
 
-def choose_physics(pdgs: Iterable[int], data_sets: DataSets) -> PhysicsList:
+def choose_physics(pdgs: Iterable[int], data_sets: DataSets, wanted: str = "auto") -> PhysicsList:
     """Return the physics list that simulates these particles.
 
     Args:
         pdgs: PDG ids.
         data_sets: What is there.
+        wanted: `physics_list` of the detector.
 
     Raises:
-        InputError: If a particle is none that a calorimeter sees.
+        InputError: If a particle is not one that a calorimeter sees, or not one of the detector's physics list.
         Geant4Error: If a particle needs hadronic data sets that are missing; it names them and the variables.
     """
     others = sorted(set(pdgs) - set(ELECTROMAGNETIC_PARTICLES), key=abs)
-    if not others:
+    if not others and wanted != HADRONIC:
         return ELECTROMAGNETIC
     names = ", ".join(map(particle_name, others))
     for pdg in others:
         if pdg not in _LEPTONS and abs(pdg) < _HADRON_DIGITS:
             raise InputError(f"incident {particle_name(pdg)} (PDG id {pdg}) makes no shower in a calorimeter")
+    if wanted not in {"auto", HADRONIC}:
+        raise InputError(
+            f"incident {names}: the detector's physics list {wanted} is for e-, e+, gamma and pi0; set "
+            f"physics.physics_list = 'auto' or '{HADRONIC}' in the detector file"
+        )
     missing = data_sets.missing_hadronic()
     if missing:
-        wanted = ", ".join(f"{entry.name} ({entry.variable})" for entry in missing)
+        lacking = ", ".join(f"{entry.name} ({entry.variable})" for entry in missing)
         raise Geant4Error(
-            f"incident {names}: needs hadronic physics ({HADRONIC}), and these Geant4 data sets are missing: "
-            f"{wanted}. Download them from https://geant4.web.cern.ch/download and set the variables, or "
-            "GEANT4_DATA_DIR to the folder that holds them; e-, e+, gamma and pi0 need none"
+            f"incident {names or 'e-, e+, gamma, pi0'}: needs hadronic physics ({HADRONIC}), and these Geant4 data "
+            f"sets are missing: {lacking}. Download them from https://geant4.web.cern.ch/download and set the "
+            "variables, or GEANT4_DATA_DIR to the folder that holds them; e-, e+, gamma and pi0 need none"
         )
     return HADRONIC
 

@@ -19,7 +19,7 @@ from caloforge.errors import Geant4Error
 from caloforge.files import writing
 from caloforge.geant4.parts import Chunk, Plan
 from caloforge.progress import Progress
-from caloforge.showers import Incidents
+from caloforge.showers import Incidents, IncidentSpectrum
 
 ATTEMPTS = 3
 """How often a chunk is tried when its worker dies."""
@@ -128,7 +128,8 @@ def _launch(
     worker = _Worker(process.stdin, process.stdout, process, log)
     pool.append(worker)
     selector.register(worker.answers, selectors.EVENT_READ, worker)
-    job = {"detector": plan.detector, "pdgs": plan.pdgs, "seed": plan.seed}
+    particles = IncidentSpectrum.parse_json(plan.spectrum, "plan").particles
+    job = {"detector": plan.detector, "pdgs": particles, "seed": plan.seed}
     _send(worker, {**job, "folder": str(folder.resolve()), "log": str(log.resolve())})
     _assign(worker, queue, incidents)
 

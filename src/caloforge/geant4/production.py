@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import shlex
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from caloforge.detectors import Detector
-from caloforge.detectors.writer import to_toml
+from caloforge.detectors import Detector, to_toml
 from caloforge.errors import CaloForgeError, FileError, InputError, require
 from caloforge.files import make_folder
 from caloforge.geant4.data_sets import prepare
@@ -25,8 +24,7 @@ from caloforge.geant4.parts import (
 from caloforge.geant4.physics import choose_physics
 from caloforge.geant4.pool import simulate_chunks
 from caloforge.progress import progress
-from caloforge.showers import Incidents, ShowerFile, ShowerWriter, draw_incidents, particle_name
-from caloforge.units import GeV
+from caloforge.showers import Incidents, IncidentSpectrum, ShowerFile, ShowerWriter
 
 _INCIDENTS = 0
 """Spawn key of the random numbers that draw the incidents, apart from those of the showers."""
@@ -34,9 +32,8 @@ _INCIDENTS = 0
 
 def produce(
     detector: Detector,
+    spectrum: IncidentSpectrum,
     n: int,
-    pdgs: Sequence[int],
-    energy_range: tuple[float, float],
     seed: int,
     path: str | Path,
     workers: int = 1,
@@ -45,16 +42,14 @@ def produce(
 ) -> Path:
     """Simulate a sample of showers with Geant4 in worker processes and write it to an HDF5 file.
 
-    Particles alternate, energies are log-uniform, incidence is normal at the centre. The content of the file
-    depends on the arguments up to `seed` only, not on the number of workers. Finished chunks are kept in
-    `<path>.parts/`; when the call is interrupted, killed or fails, the same call goes on where it was. The
-    file appears under its name when it is complete.
+    The content of the file depends on the arguments up to `seed` only, not on the number of workers. Finished
+    chunks are kept in `<path>.parts/`; when the call is interrupted, killed or fails, the same call goes on where
+    it was. The file appears under its name when it is complete.
 
     Args:
         detector: The detector.
+        spectrum: How incidents are distributed.
         n: Number of showers.
-        pdgs: PDG ids, used in turn.
-        energy_range: Lowest and highest kinetic energy in MeV.
         seed: Not negative.
         path: The file.
         workers: Number of processes.
@@ -71,7 +66,7 @@ def produce(
         MissingExtraError: If geant4-pybind is not installed.
     """
     final = Path(path)
-    plan = make_plan(detector, n, pdgs, energy_range, seed)
+    plan = make_plan(detector, spectrum, n, seed)
     if workers < 1:
         raise InputError(f"workers = {workers}: at least one is needed")
     if final.exists() and not overwrite:
@@ -85,15 +80,15 @@ def produce(
         while todo := [chunk for chunk in chunks if read_chunk(folder, chunk, detector) is None]:
             done = plan.n - sum(map(len, todo))
             with progress("simulate", plan.n, done=done, enabled=show_progress) as bar:
-                simulate_chunks(plan, plan_incidents(plan), todo, folder, min(workers, len(todo)), bar)
+                simulate_chunks(
+                    plan, plan_incidents(plan, detector), todo, folder, min(workers, len(todo)), bar
+                )
         _assemble(plan, detector, chunks, folder, final)
         remove_parts(final)
     return final
 
 
-def make_plan(
-    detector: Detector, n: int, pdgs: Sequence[int], energy_range: tuple[float, float], seed: int
-) -> Plan:
+def make_plan(detector: Detector, spectrum: IncidentSpectrum, n: int, seed: int) -> Plan:
     """Check the arguments of `produce` and collect what the sample depends on.
 
     Raises:
@@ -105,23 +100,18 @@ def make_plan(
         raise InputError(f"n = {n}: at least one shower is needed")
     if seed < 0:
         raise InputError(f"seed = {seed}: it must not be negative")
-    if not pdgs:
-        raise InputError("no particle given")
-    low, high = map(float, energy_range)
-    if not (math.isfinite(high) and 0 < low <= high):
-        raise InputError(f"energy range {low:g} to {high:g} MeV: must be positive, finite and in order")
+    spectrum = spectrum.on(detector)
     try:
         version = metadata.version("geant4-pybind")
     except metadata.PackageNotFoundError:
         require("geant4_pybind", "geant4")
         version = "unknown"
-    data_sets = prepare()
-    physics = choose_physics(pdgs, data_sets)
+    data_sets = prepare(detector.physics.photoelectric_shells)
+    physics = choose_physics(spectrum.particles, data_sets, detector.physics.physics_list)
     return Plan(
         detector=to_toml(detector),
         n=n,
-        pdgs=tuple(map(int, pdgs)),
-        energy_range=(low, high),
+        spectrum=spectrum.to_json(),
         seed=seed,
         physics=physics,
         data=data_sets.electromagnetic,
@@ -129,21 +119,17 @@ def make_plan(
     )
 
 
-def plan_incidents(plan: Plan) -> Incidents:
+def plan_incidents(plan: Plan, detector: Detector) -> Incidents:
     """Draw all incidents of a sample."""
     rng = np.random.default_rng(np.random.SeedSequence(plan.seed, spawn_key=(_INCIDENTS,)))
-    return draw_incidents(plan.n, plan.pdgs, plan.energy_range, rng)
+    return IncidentSpectrum.parse_json(plan.spectrum, "plan").draw(plan.n, rng, detector)
 
 
 def command_line(plan: Plan, detector_name: str) -> str:
     """The command that makes the sample, without what does not change its content."""
-    low, high = (f"{energy / GeV:.12g}" for energy in plan.energy_range)
-    particles = ",".join(map(particle_name, plan.pdgs))
-    energy = low if low == high else f"{low}:{high}"
-    return (
-        f"caloforge simulate {detector_name} -n {plan.n} --particle {particles} --energy {energy} "
-        f"--seed {plan.seed}"
-    )
+    options = IncidentSpectrum.parse_json(plan.spectrum, "plan").options()
+    words = ["caloforge", "simulate", detector_name, "-n", str(plan.n), *options, "--seed", str(plan.seed)]
+    return shlex.join(words)
 
 
 def _is_complete(path: Path, plan: Plan) -> bool:
@@ -161,6 +147,8 @@ def _assemble(plan: Plan, detector: Detector, chunks: Sequence[Chunk], folder: P
         "seed": str(plan.seed),
         "command": command_line(plan, detector.name),
         "fingerprint": plan.fingerprint,
+        "spectrum": plan.spectrum,
+        "physics": f"{plan.physics}, {plan.data}",
     }
     with ShowerWriter(final, detector, plan.detector, provenance) as writer:
         for chunk in chunks:

@@ -29,7 +29,7 @@ def source_name(made: Kernel) -> str:
     """What made the showers, for their provenance."""
     return (
         f"Geant4 {made.version} through geant4-pybind {metadata.version('geant4-pybind')}, {made.physics}, "
-        f"range cut {made.detector.production_cut:g} mm, {made.data_sets.electromagnetic}"
+        f"range cut {made.detector.physics.production_cut:g} mm, {made.data_sets.electromagnetic}"
     )
 
 
@@ -56,7 +56,7 @@ def simulate(
         log: File that receives Geant4's output; lost if not given.
 
     Returns:
-        N showers, energies float32 in MeV of shape (N, n_layers, n_rows, n_columns), no threshold applied.
+        N showers, energies float32 in MeV of shape (N, *detector.shape), no threshold applied.
 
     Raises:
         Geant4Error: If data sets are missing, or Geant4 was set up for something else in this process.
@@ -78,6 +78,7 @@ def run(
 ) -> Showers:
     """Simulate showers with a kernel that is set up; see `simulate`."""
     detector = made.detector
+    incidents.check_inside(detector)
     energies = np.zeros((len(incidents), detector.n_cells), dtype=np.float32)
     columns = {name: values.tolist() for name, values in vars(incidents).items()}
     for i in range(len(incidents)):

@@ -1,36 +1,65 @@
-"""Approaches: each file is one way to model showers."""
+"""Approaches: each package in this room is one way to model showers.
+
+The contract (`Approach`, `Generator`, ...) is public: other packages offer approaches by entry points of the group
+`caloforge.approaches`, and test them with `caloforge.testing`.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from caloforge.errors import InputError, did_you_mean, require
+from caloforge.models.registry import get, names
 
 if TYPE_CHECKING:
-    from caloforge.models._base import Approach
+    from caloforge.models.conditions import CONDITIONS, Condition, check_sample, varying
+    from caloforge.models.contract import (
+        Approach,
+        ApproachConfig,
+        Batch,
+        FittedApproach,
+        FittedConfig,
+        Generator,
+        Step,
+        StepRandom,
+    )
 
-APPROACHES = {
-    "gan3d-2018": "caloforge.models.gan3d_2018:Gan3D2018",
-    "gan3d": "caloforge.models.gan3d:Gan3D",
-    "causal3d": "caloforge.models.causal3d:Causal3D",
-    "nested3d": "caloforge.models.nested3d:Nested3D",
-    "library": "caloforge.models.library:Library",
-    "parametrised": "caloforge.models.parametrised:Parametrised",
+_LAZY = {
+    **dict.fromkeys(("CONDITIONS", "Condition", "check_sample", "varying"), "conditions"),
+    **dict.fromkeys(
+        (
+            "Approach",
+            "ApproachConfig",
+            "Batch",
+            "FittedApproach",
+            "FittedConfig",
+            "Generator",
+            "Step",
+            "StepRandom",
+        ),
+        "contract",
+    ),
 }
-"""Where each approach lives, by its name in recipes."""
+
+__all__ = [
+    "CONDITIONS",
+    "Approach",
+    "ApproachConfig",
+    "Batch",
+    "Condition",
+    "FittedApproach",
+    "FittedConfig",
+    "Generator",
+    "Step",
+    "StepRandom",
+    "check_sample",
+    "get",
+    "names",
+    "varying",
+]
 
 
-def get(name: str) -> type[Approach[Any]]:
-    """Return the class of an approach by its name.
-
-    Raises:
-        InputError: If there is none of that name.
-        MissingExtraError: If torch is not installed.
-    """
-    if name not in APPROACHES:
-        raise InputError(f"unknown approach {name!r}{did_you_mean(name, APPROACHES)}")
-    require("torch", "train")
-    module, _, attribute = APPROACHES[name].partition(":")
-    found: type[Approach[Any]] = getattr(importlib.import_module(module), attribute)
-    return found
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"caloforge.models.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'caloforge.models' has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """Physics: observables of showers, distances between samples, and the physics score. Pure numpy."""
 
+from caloforge.physics.bins import lateral_edges, ring_edges
 from caloforge.physics.chi2 import chi2_histograms, chi2_means
 from caloforge.physics.correlations import layer_correlation
 from caloforge.physics.details import HOTTEST, DetailedObservables, observe_details
@@ -7,7 +8,7 @@ from caloforge.physics.distances import PooledValues, separation_power, wasserst
 from caloforge.physics.frechet import fpd, frechet_distance, kernel_distance, kpd
 from caloforge.physics.gan3d_score import gan3d_score
 from caloforge.physics.manifold import Manifold, distances, manifold
-from caloforge.physics.observables import SPECTRUM_EDGES, Observables, observe
+from caloforge.physics.observables import SPECTRUM_EDGES, Observables, from_axis, observe
 from caloforge.physics.profiles import Profile, profiles
 from caloforge.physics.response import (
     ENERGY_EDGES,
@@ -56,9 +57,11 @@ __all__ = [
     "fit_resolution",
     "fpd",
     "frechet_distance",
+    "from_axis",
     "gan3d_score",
     "kernel_distance",
     "kpd",
+    "lateral_edges",
     "layer_correlation",
     "layer_fractions",
     "linearity",
@@ -71,6 +74,7 @@ __all__ = [
     "physics_score",
     "profiles",
     "response_bins",
+    "ring_edges",
     "score_parts",
     "separation_power",
     "start_layer",

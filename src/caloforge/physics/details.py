@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caloforge.physics.neighbours import neighbours
-from caloforge.physics.observables import Floats, Observables, fields_of, observe
+from caloforge.physics.observables import Floats, Observables, fields_of, from_axis, observe
 from caloforge.showers import Showers
 
 HOTTEST = 5
@@ -25,8 +25,8 @@ class DetailedObservables(Observables):
         hottest: Energies of the hottest cells in MeV, in falling order, (N, 5); 0 where there are fewer.
         hottest_layer: Their layers, (N, 5); -1 where there are fewer.
         hottest_radius: Their distances from the axis in mm, (N, 5); -1 where there are fewer.
-        next_neighbours: As `neighbours`, with the cell after the next one in z, y and x, (N, 3).
-        hit_neighbours: Share of the hit cells whose next cell in z, y and x is hit too, (N, 3).
+        next_neighbours: As `neighbours`, with the neighbour of the neighbour, (N, n_directions).
+        hit_neighbours: Share of the hit cells whose next cell in a direction is hit too, (N, n_directions).
     """
 
     hottest: Floats
@@ -47,19 +47,20 @@ def observe_details(showers: Showers, threshold: float | None = None) -> Detaile
         InputError: If there are none or their detector is unknown.
     """
     base = observe(showers, threshold)
-    detector, shape, n = base.detector, base.detector.shape, len(showers)
+    detector, n = base.detector, len(showers)
     flat = np.ascontiguousarray(showers.energies, dtype=np.float32).reshape(-1)
     place = np.flatnonzero((flat >= np.float32(base.threshold)) & (flat > 0))
-    shower, *position = np.unravel_index(place, (n, *shape))
+    shower, cell = np.divmod(place, detector.n_cells)
     energy = flat[place].astype(np.float64)
-    radius = np.hypot(detector.cell_x, detector.cell_y)[position[1], position[2]]
+    radius = np.hypot(*from_axis(detector, showers.incidents, shower, cell))
     hottest = _hottest(shower, energy, n)
+    following = detector.neighbours
     columns: dict[str, Any] = {
         "hottest": _pick(energy, hottest, 0.0),
-        "hottest_layer": _pick(position[0], hottest, -1.0),
+        "hottest_layer": _pick(detector.cell_layers[cell], hottest, -1.0),
         "hottest_radius": _pick(radius, hottest, -1.0),
-        "next_neighbours": neighbours(flat, place, base.threshold, shape, distance=2),
-        "hit_neighbours": neighbours(flat, place, base.threshold, shape, count=True),
+        "next_neighbours": neighbours(flat, place, base.threshold, following, distance=2),
+        "hit_neighbours": neighbours(flat, place, base.threshold, following, count=True),
     }
     return DetailedObservables(**fields_of(base), **columns)
 

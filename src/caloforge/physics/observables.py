@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from caloforge.detectors import Detector
 from caloforge.errors import InputError
+from caloforge.physics.bins import bin_across, lateral_edges, ring_edges
 from caloforge.physics.neighbours import neighbours
 from caloforge.showers import Incidents, Showers
 
@@ -27,6 +28,8 @@ Floats = NDArray[np.float32]
 class Observables:
     """High-level observables of N showers, cells below the threshold left out.
 
+    x and y are relative to the shower axis, where it crosses the mid-plane of each layer.
+
     Attributes:
         detector: The detector.
         threshold: In MeV; cells below count as empty.
@@ -37,13 +40,14 @@ class Observables:
         centre_y: Likewise in y.
         width_x: Energy-weighted standard deviation in x per layer in mm, (N, n_layers), 0 in empty layers.
         width_y: Likewise in y.
-        columns: Energy per bin in x, the columns of a grid, in MeV, (N, n_columns).
-        rows: Energy per bin in y, the rows of a grid, in MeV, (N, n_rows).
-        rings: Energy per ring of `ring_edges` around the axis in MeV, (N, n_rings).
+        columns: Energy per bin of `lateral_edges` in x, in MeV, (N, n_x); the outer bins take what lies beyond.
+        rows: Likewise in y, (N, n_y).
+        rings: Energy per ring of `ring_edges` around the axis in MeV, (N, n_rings); the last one likewise.
         spectrum: Cells hit per bin of `SPECTRUM_EDGES`, (N, 80).
         maximum: Largest cell in MeV, (N,).
-        neighbours: Correlation with the next cell in z, y and x, (N, 3): sum of sqrt(e_i e_j) over
-            neighbouring cells divided by the visible energy; 1 for a flat block, 0 for isolated cells.
+        neighbours: Correlation with the next cell in each direction of the readout, (N, n_directions): sum of
+            sqrt(e_i e_j) over neighbouring cells divided by the visible energy; 1 for a flat block, 0 for
+            isolated cells.
     """
 
     detector: Detector
@@ -110,23 +114,64 @@ class Observables:
     @property
     def occupancy(self) -> NDArray[np.float64]:
         """Fraction of the cells of each layer that is hit, (N, n_layers)."""
-        cells = self.detector.readout.cells
-        return self.layer_hits.astype(np.float64) / (cells[0] * cells[1])
+        cells = np.bincount(self.detector.cell_layers, minlength=self.detector.n_layers)
+        return self.layer_hits.astype(np.float64) / cells
+
+    @property
+    def centroid(self) -> NDArray[np.float64]:
+        """Energy-weighted mean of x and y over all cells minus the shower axis in mm, (N, 2), 0 for empty showers."""
+        return np.stack([self._over_layers(centre) for centre in (self.centre_x, self.centre_y)], axis=1)
+
+    @property
+    def centroid_along_phi(self) -> NDArray[np.float64]:
+        """The centroid along and across the azimuth of the incident in mm, (N, 2); x and y where theta is 0."""
+        x, y = self.centroid.T
+        return np.stack(self.along_phi(x, y), axis=1)
+
+    def along_phi(
+        self, x: NDArray[np.floating], y: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the components of vectors (x, y) along and across the azimuth, x and y where theta is 0.
+
+        Args:
+            x: (N, ...).
+            y: (N, ...).
+        """
+        phi = np.where(self.incidents.theta > 0, self.incidents.phi, 0).astype(np.float64)
+        phi = phi.reshape(-1, *[1] * (x.ndim - 1))
+        return x * np.cos(phi) + y * np.sin(phi), y * np.cos(phi) - x * np.sin(phi)
+
+    @property
+    def mean_squares(self) -> NDArray[np.float64]:
+        """Energy-weighted mean of the squares of x and y over all cells in mm^2, (N, 2), 0 for empty showers."""
+        moments = ((self.centre_x, self.width_x), (self.centre_y, self.width_y))
+        squares = (
+            centre.astype(np.float64) ** 2 + width.astype(np.float64) ** 2 for centre, width in moments
+        )
+        return np.stack([self._over_layers(square) for square in squares], axis=1)
 
     @property
     def width(self) -> NDArray[np.float64]:
         """Energy-weighted mean over layers of the lateral width sqrt(width_x^2 + width_y^2) in mm, (N,)."""
-        lateral = np.sqrt(self.width_x.astype(np.float64) ** 2 + self.width_y**2)
-        return _divide((lateral * self.layer_energies).sum(axis=1), self.visible_energy)
+        return self._over_layers(np.sqrt(self.width_x.astype(np.float64) ** 2 + self.width_y**2))
 
     @property
     def ring_edges(self) -> NDArray[np.float64]:
         """Edges of the rings in mm, (n_rings + 1,)."""
-        return _ring_edges(self.detector)
+        return ring_edges(self.detector)
+
+    @property
+    def lateral_edges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Edges in mm of the bins in x and in y, (n_x + 1,) and (n_y + 1,)."""
+        return lateral_edges(self.detector)
 
     @property
     def _layer_depths(self) -> NDArray[np.float64]:
         return np.array([layer.depth for layer in self.detector.layers])
+
+    def _over_layers(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Mean over layers of values (N, n_layers), weighted with their energies."""
+        return _divide((values.astype(np.float64) * self.layer_energies).sum(axis=1), self.visible_energy)
 
     def _along(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return _divide(self.layer_energies @ weights, self.visible_energy)
@@ -180,32 +225,29 @@ def _observe(showers: Showers, threshold: float | None) -> Observables:
     if detector is None:
         raise InputError("the detector of these showers is unknown: give it when reading the file")
     cut = detector.threshold if threshold is None else threshold
-    n, (n_layers, n_rows, n_columns) = len(showers), detector.shape
+    n, n_layers = len(showers), detector.n_layers
     flat = np.ascontiguousarray(showers.energies, dtype=np.float32).reshape(-1)
     place = np.flatnonzero((flat >= np.float32(cut)) & (flat > 0))
     energy = flat[place].astype(np.float64)
     shower, cell = np.divmod(place, detector.n_cells)
-    layer, in_layer = np.divmod(cell, n_rows * n_columns)
-    row, column = np.divmod(in_layer, n_columns)
-    slot = shower * n_layers + layer
+    slot = shower * n_layers + detector.cell_layers[cell]
+    x, y = from_axis(detector, showers.incidents, shower, cell)
 
     def total(index: NDArray[np.integer], size: int, weights: NDArray[np.float64] | None = None) -> Any:
         return np.bincount(index, weights, minlength=n * size).reshape(n, size).astype(np.float64)
 
+    def binned(bins: NDArray[np.integer], size: int) -> Floats:
+        return np.asarray(total(shower * size + bins, size, energy), dtype=np.float32)
+
     layer_energies = total(slot, n_layers, energy)
     moments = {}
-    n_x, n_y = len(detector.x), len(detector.y)
-    for name, position in (("x", detector.cell_x[row, column]), ("y", detector.cell_y[row, column])):
+    for name, position in (("x", x), ("y", y)):
         mean = _divide(total(slot, n_layers, energy * position), layer_energies)
         square = _divide(total(slot, n_layers, energy * position**2), layer_energies)
         moments[f"centre_{name}"] = mean.astype(np.float32)
         moments[f"width_{name}"] = np.sqrt(np.clip(square - mean**2, 0, None)).astype(np.float32)
-    ring_of_cell = np.digitize(np.hypot(detector.cell_x, detector.cell_y), _ring_edges(detector)[1:-1])
-    column, row = (
-        _place(detector.cell_x, detector.x)[row, column],
-        _place(detector.cell_y, detector.y)[row, column],
-    )
-    n_rings = len(_ring_edges(detector)) - 1
+    edges_x, edges_y = lateral_edges(detector)
+    rings = ring_edges(detector)
     n_bins = len(SPECTRUM_EDGES) - 1
     spectrum_bin = np.clip(np.searchsorted(SPECTRUM_EDGES, energy, side="right") - 1, 0, n_bins - 1)
     maximum = np.zeros(n)
@@ -216,29 +258,33 @@ def _observe(showers: Showers, threshold: float | None) -> Observables:
         incidents=showers.incidents,
         layer_energies=layer_energies.astype(np.float32),
         layer_hits=total(slot, n_layers).astype(np.float32),
-        columns=total(shower * n_x + column, n_x, energy).astype(np.float32),
-        rows=total(shower * n_y + row, n_y, energy).astype(np.float32),
-        rings=total(shower * n_rings + ring_of_cell.reshape(-1)[in_layer], n_rings, energy).astype(
-            np.float32
-        ),
+        columns=binned(bin_across(x, edges_x), len(edges_x) - 1),
+        rows=binned(bin_across(y, edges_y), len(edges_y) - 1),
+        rings=binned(np.digitize(np.hypot(x, y), rings[1:-1]), len(rings) - 1),
         spectrum=total(shower * n_bins + spectrum_bin, n_bins).astype(np.float32),
         maximum=maximum.astype(np.float32),
-        neighbours=neighbours(flat, place, cut, detector.shape),
+        neighbours=neighbours(flat, place, cut, detector.neighbours),
         **moments,
     )
 
 
-def _place(cells: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the bin of each cell among bins around equally spaced centres."""
-    step = (centres[-1] - centres[0]) / max(len(centres) - 1, 1) or 1.0
-    place = np.clip(np.rint((cells - centres[0]) / step), 0, len(centres) - 1)
-    return np.asarray(place, dtype=np.intp)
+def from_axis(
+    detector: Detector, incidents: Incidents, shower: NDArray[np.integer], cell: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how far cells lie from the axes of their showers in x and in y, in mm.
 
-
-def _ring_edges(detector: Detector) -> NDArray[np.float64]:
-    size = min(detector.readout.size)
-    corner = np.hypot(np.abs(detector.x).max(), np.abs(detector.y).max())
-    return np.concatenate([[0.0], (np.arange(int(np.ceil(corner / size)) + 1) + 0.5) * size])
+    Args:
+        detector: The detector.
+        incidents: Of N showers.
+        shower: The shower of each hit, (n_hits,).
+        cell: Its cell, (n_hits,).
+    """
+    layer = detector.cell_layers[cell]
+    x, y = (
+        detector.positions[cell, axis] - crossing[shower, layer]
+        for axis, crossing in enumerate(incidents.axis(detector.z))
+    )
+    return x, y
 
 
 def _divide(numerator: NDArray[Any], denominator: NDArray[Any]) -> NDArray[np.float64]:

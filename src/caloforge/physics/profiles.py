@@ -32,18 +32,14 @@ class Profile:
 
 def profiles(observables: Observables) -> tuple[Profile, ...]:
     """Return the mean longitudinal, lateral x, lateral y and radial profile."""
-    detector = observables.detector
-    n_layers = len(detector.layers)
+    n_layers = observables.detector.n_layers
+    edges_x, edges_y = observables.lateral_edges
     return (
         _profile("longitudinal", "layer", np.arange(n_layers + 1.0) - 0.5, observables.layer_energies),
-        _profile("lateral x", "x [mm]", _edges(detector.x, detector.readout.size[1]), observables.columns),
-        _profile("lateral y", "y [mm]", _edges(detector.y, detector.readout.size[0]), observables.rows),
+        _profile("lateral x", "x from the axis [mm]", edges_x, observables.columns),
+        _profile("lateral y", "y from the axis [mm]", edges_y, observables.rows),
         _profile("radial", "distance from the axis [mm]", observables.ring_edges, observables.rings),
     )
-
-
-def _edges(centres: NDArray[np.float64], size: float) -> NDArray[np.float64]:
-    return np.append(centres - size / 2, centres[-1] + size / 2)
 
 
 def _profile(name: str, label: str, edges: NDArray[np.float64], energies: NDArray[Any]) -> Profile:

@@ -1,4 +1,4 @@
-"""Response and resolution against incident energy."""
+"""Response and resolution against incident energy, angle and impact point."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MIN_SHOWERS = 10
 
 @dataclass(frozen=True)
 class ResponseBin:
-    """Response and resolution of one particle in one bin of incident energy.
+    """Response and resolution of one particle in one bin of a variable of the incident.
 
     Attributes:
         pdg: PDG id.
-        low: Lower edge in MeV.
-        high: Upper edge in MeV.
+        low: Lower edge in MeV (rad for theta, mm for x and y).
+        high: Upper edge likewise.
         n: Number of showers.
         response: Mean of visible / incident energy.
         response_error: Its statistical error.
@@ -34,6 +34,7 @@ class ResponseBin:
         resolution_error: Its statistical error (with the measured kurtosis, at least
             a normal distribution's).
         kurtosis: Fourth central moment over the squared variance; 3 for a normal distribution.
+        variable: `energy`, `theta`, `|x|` or `|y|`: the last two from the middle of the impact points.
     """
 
     pdg: int
@@ -45,6 +46,7 @@ class ResponseBin:
     resolution: float
     resolution_error: float
     kurtosis: float = 3.0
+    variable: str = "energy"
 
 
 def energy_edges(energy: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -71,34 +73,48 @@ def decade_edges(energy: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.power(10.0, np.arange(low, high + 1))
 
 
-def bin_of(energy: NDArray[np.floating], edges: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Return the bin of each energy, both outer edges included, -1 outside of all."""
-    values = np.asarray(energy, dtype=np.float64)
-    tolerance = 1e-6 * edges[-1]
+def bin_of(values: NDArray[np.floating], edges: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the bin of each value, both outer edges included (with the slack of float32), -1 outside of all."""
+    values = np.asarray(values, dtype=np.float64)
+    slack = 1e-6 * edges[-1]
     index = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
-    outside = (values < edges[0] * (1 - 1e-6)) | (values > edges[-1] + tolerance)
+    outside = (values < edges[0] - 1e-6 * abs(edges[0])) | (values > edges[-1] + slack)
     return np.where(outside, -1, index)
 
 
 def response_bins(
-    observables: Observables, edges: NDArray[np.float64], pdgs: Sequence[int]
+    observables: Observables,
+    edges: NDArray[np.float64],
+    pdgs: Sequence[int],
+    variable: str = "energy",
+    values: NDArray[np.floating] | None = None,
 ) -> tuple[ResponseBin, ...]:
-    """Return response and resolution for each particle in each bin with at least `MIN_SHOWERS` showers."""
-    index = bin_of(observables.incidents.energy, edges)
+    """Return response and resolution for each particle in each bin with at least `MIN_SHOWERS` showers.
+
+    Args:
+        observables: Of N showers.
+        edges: Of the bins.
+        pdgs: PDG ids.
+        variable: What is binned.
+        values: Of the variable, (N,); the incident energies in MeV if not given.
+    """
+    index = bin_of(observables.incidents.energy if values is None else values, edges)
     response = observables.response
     found = []
     for pdg in pdgs:
         for number in range(len(edges) - 1):
-            values = response[(observables.incidents.pdg == pdg) & (index == number)]
-            if len(values) >= MIN_SHOWERS:
-                found.append(_bin(pdg, float(edges[number]), float(edges[number + 1]), values))
+            chosen = response[(observables.incidents.pdg == pdg) & (index == number)]
+            if len(chosen) >= MIN_SHOWERS:
+                found.append(_bin(pdg, float(edges[number]), float(edges[number + 1]), chosen, variable))
     return tuple(found)
 
 
-def _bin(pdg: int, low: float, high: float, values: NDArray[np.float64]) -> ResponseBin:
+def _bin(
+    pdg: int, low: float, high: float, values: NDArray[np.float64], variable: str = "energy"
+) -> ResponseBin:
     n, mean, spread = len(values), float(values.mean()), float(values.std(ddof=1))
     if mean <= 0:
-        return ResponseBin(pdg, low, high, n, mean, 0.0, 0.0, 0.0)
+        return ResponseBin(pdg, low, high, n, mean, 0.0, 0.0, 0.0, variable=variable)
     kurtosis = float(((values - mean) ** 4).mean() / spread**4) if spread > 0 else 3.0
     relative = math.sqrt(max(kurtosis - 1, 2.0) / (4 * n))
     return ResponseBin(
@@ -111,6 +127,7 @@ def _bin(pdg: int, low: float, high: float, values: NDArray[np.float64]) -> Resp
         spread / mean,
         spread / mean * math.hypot(relative, spread / mean / math.sqrt(n)),
         kurtosis,
+        variable,
     )
 
 

@@ -58,44 +58,42 @@ def containment_radius(observables: Observables, share: float) -> Floats:
 
 
 def moments(observables: Observables) -> dict[str, Floats]:
-    """Return the first and second moments of the energy along x, y and z in mm.
+    """Return the first and second moments of the energy along x, y and z in mm, x and y from the shower axis.
 
     Returns:
         By `x`, `y`, `z`: (N, 2), the energy-weighted mean and standard deviation; 0 for empty showers.
     """
-    d = observables.detector
-    found = {}
-    for name, energies, position in (
-        ("x", observables.columns, d.x),
-        ("y", observables.rows, d.y),
-        ("z", observables.layer_energies, d.z),
-    ):
-        weights = energies.astype(np.float64)
-        total = weights.sum(axis=1)
-        mean = _share(weights @ position, total)
-        square = _share(weights @ position**2, total) - mean**2
-        found[name] = np.stack([mean, np.sqrt(np.clip(square, 0, None))], axis=1)
-    return found
+    weights, z = observables.layer_energies.astype(np.float64), observables.detector.z
+    total = weights.sum(axis=1)
+    means = (*observables.centroid.T, _share(weights @ z, total))
+    squares = (*observables.mean_squares.T, _share(weights @ z**2, total))
+    return {
+        name: np.stack([mean, np.sqrt(np.clip(square - mean**2, 0, None))], axis=1)
+        for name, mean, square in zip("xyz", means, squares, strict=True)
+    }
 
 
 def asymmetries(observables: Observables) -> Floats:
-    """Return how much showers break the symmetries of the detector, (N, 3), -1 to 1.
+    """Return how much showers break the symmetry about their axis, (N, 3), -1 to 1.
 
     The columns: (right - left) / (right + left) in x, (up - down) / (up + down) in y, and (spread in x -
     spread in y) / (their sum) of the mean squares, which an exchange of x and y turns around. For normal
     incidence at the centre all three are symmetric around 0.
     """
-    d = observables.detector
-    columns, rows = observables.columns.astype(np.float64), observables.rows.astype(np.float64)
-    wide, high = columns @ d.x**2, rows @ d.y**2
-    return np.stack(
-        [
-            _share(columns @ np.sign(d.x), columns @ np.abs(np.sign(d.x))),
-            _share(rows @ np.sign(d.y), rows @ np.abs(np.sign(d.y))),
-            _share(wide - high, wide + high),
-        ],
-        axis=1,
-    )
+    wide, high = observables.mean_squares.T
+    sides = [
+        _sides(energies.astype(np.float64), edges)
+        for energies, edges in zip(
+            (observables.columns, observables.rows), observables.lateral_edges, strict=True
+        )
+    ]
+    return np.stack([*sides, _share(wide - high, wide + high)], axis=1)
+
+
+def _sides(energies: Floats, edges: Floats) -> Floats:
+    """Return (above - below) / (above + below) the axis; a bin around it is on neither side."""
+    side = np.sign(np.round((edges[1:] + edges[:-1]) / (edges[1] - edges[0])))
+    return _share(energies @ side, energies @ np.abs(side))
 
 
 def _share(part: NDArray[Any], whole: NDArray[Any]) -> Floats:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from caloforge.runtime.generation import Job, generate_file
     from caloforge.runtime.library import load, names
     from caloforge.runtime.model import Model, OutOfRangeWarning
+    from caloforge.runtime.model_file import ModelFile, read_card_of
 
 _LAZY = {
     "BACKENDS": "backends",
@@ -18,10 +19,12 @@ _LAZY = {
     "Job": "generation",
     "Model": "model",
     "ModelCard": "card",
+    "ModelFile": "model_file",
     "OutOfRangeWarning": "model",
     "generate_file": "generation",
     "load": "library",
     "names": "library",
+    "read_card_of": "model_file",
 }
 
 __all__ = [
@@ -30,10 +33,12 @@ __all__ = [
     "Job",
     "Model",
     "ModelCard",
+    "ModelFile",
     "OutOfRangeWarning",
     "generate_file",
     "load",
     "names",
+    "read_card_of",
 ]
 
 

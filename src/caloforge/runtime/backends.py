@@ -23,9 +23,8 @@ PART = 4
 
 @dataclass(frozen=True)
 class GraphInfo:
-    """What the file says before anything runs: metadata, shapes of inputs and outputs (None: any size)."""
+    """Shapes of a graph's inputs and outputs (None: any size)."""
 
-    metadata: Mapping[str, str]
     inputs: Mapping[str, tuple[int | None, ...]]
     outputs: Mapping[str, tuple[int | None, ...]]
 
@@ -36,9 +35,13 @@ class Backend(Protocol):
     name: str
     version: str
     threads: int
+    info: GraphInfo
 
     def run(self, incident: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map (n, 6) incidents and (n, Z) noise to (n, n_layers, n_rows, n_columns) energies in MeV."""
+        """Map (n, 6) incidents and (n, Z) noise to energies in MeV, (n, *shape of the detector)."""
+
+    def close(self) -> None:
+        """End the threads that the engine holds; it can still be run, which starts them again."""
 
 
 def default_threads() -> int:
@@ -64,7 +67,7 @@ def _session(content: bytes, source: str, threads: int, optimise: bool) -> Any:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no base but Exception
         raise ModelError(
-            f"'{source}' cannot be loaded, the file is broken or no ONNX model: {_first_line(error)}"
+            f"'{source}' cannot be loaded, the file is broken or not an ONNX model: {_first_line(error)}"
         ) from error
 
 
@@ -80,11 +83,7 @@ def _shapes(nodes: Any) -> dict[str, tuple[int | None, ...]]:
 
 
 def _info(session: Any) -> GraphInfo:
-    return GraphInfo(
-        dict(session.get_modelmeta().custom_metadata_map),
-        _shapes(session.get_inputs()),
-        _shapes(session.get_outputs()),
-    )
+    return GraphInfo(_shapes(session.get_inputs()), _shapes(session.get_outputs()))
 
 
 class OnnxRuntime:
@@ -115,6 +114,12 @@ class OnnxRuntime:
         rows = [slice(*pair) for pair in pairwise(edges)]
         parts = self._pool.map(lambda part: _run(self._session, incident[part], noise[part]), rows)
         return np.concatenate(list(parts))
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
 
 
 def _run(session: Any, incident: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -153,6 +158,9 @@ class OpenVino:
         results = self._request.infer(dict(zip(INPUTS, (incident, noise), strict=True)))
         return np.array(results[OUTPUT])
 
+    def close(self) -> None:
+        """Nothing to end: OpenVINO's threads are those of the process."""
+
 
 BACKENDS: dict[str, type[OnnxRuntime] | type[OpenVino]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 """The engines by name."""
@@ -163,7 +171,7 @@ def available() -> tuple[str, ...]:
     return tuple(name for name in BACKENDS if importlib.util.find_spec(name) is not None)
 
 
-def open_backend(name: str, path: Path, content: bytes, threads: int | None) -> OnnxRuntime | OpenVino:
+def open_backend(name: str, path: Path, content: bytes, threads: int | None) -> Backend:
     """Load a graph into an engine.
 
     Args:
@@ -175,7 +183,7 @@ def open_backend(name: str, path: Path, content: bytes, threads: int | None) -> 
     Raises:
         InputError: If there is no such engine or the number of threads is not positive.
         MissingExtraError: If it is not installed.
-        ModelError: If the file is no ONNX model.
+        ModelError: If the file is not an ONNX model.
     """
     if name not in BACKENDS:
         raise InputError(f"unknown backend {name!r}{did_you_mean(name, BACKENDS)}")

@@ -9,16 +9,18 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
+from typing import IO
 
 from caloforge.errors import FileError, InputError
-from caloforge.files import explain_os_error, writing
+from caloforge.files import writing
 from caloforge.progress import progress
 from caloforge.runtime.joining import join_files
-from caloforge.runtime.model import CHUNK, Model, energy_bounds, particle_ids
-from caloforge.showers import Showers, ShowerWriter
+from caloforge.runtime.model import Model
+from caloforge.runtime.random_numbers import CHUNK
+from caloforge.showers import IncidentSpectrum, Showers, ShowerWriter
 
 PART_CHUNKS = 5
 """Chunks of showers in one part; what a killed job loses is one part at the most."""
@@ -29,26 +31,29 @@ class Job:
     """What decides the content of a file of generated showers.
 
     Attributes:
-        particles: PDG ids, used in turn.
-        energy_range: Lowest and highest kinetic energy in MeV, log-uniform between.
+        spectrum: How incidents are distributed.
         n: Number of showers.
         seed: Seed of incidents and noise.
     """
 
-    particles: tuple[int, ...]
-    energy_range: tuple[float, float]
+    spectrum: IncidentSpectrum
     n: int
     seed: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "particles", particle_ids(self.particles))
-        object.__setattr__(self, "energy_range", energy_bounds(self.energy_range))
         if self.n < 1:
             raise InputError(f"n = {self.n}: expected at least one shower")
 
     def fingerprint(self, model: Model) -> str:
         """Return a text that is equal for jobs of equal content."""
-        facts = {**asdict(self), "model": model.sha256, "backend": model.backend.name, "chunk": CHUNK}
+        facts = {
+            "spectrum": self.spectrum.on(model.detector).to_json(),
+            "n": self.n,
+            "seed": self.seed,
+            "model": model.sha256,
+            "backend": model.backend.name,
+            "chunk": CHUNK,
+        }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -80,7 +85,7 @@ def generate_file(
         The number of showers that were already there from an interrupted call.
 
     Raises:
-        InputError: If an argument cannot be used, or with `strict` is outside the trained range.
+        InputError: If an argument cannot be used, see `Model.generate`.
         FileError: If the file cannot be written, or another process is writing it.
         ModelError: If the model fails.
     """
@@ -89,24 +94,21 @@ def generate_file(
         raise FileError(f"'{path}' is a folder: give the name of a file")
     if not path.absolute().parent.is_dir():
         raise FileError(f"'{path}': the folder '{path.absolute().parent}' does not exist")
-    model.stream(
-        job.particles, job.energy_range, job.n, job.seed, batch=batch, strict=strict
-    )  # checks before any work
+    model.stream(job.spectrum, job.n, job.seed, batch=batch, strict=strict)  # checks before any work
     with _part_folder(path, job.fingerprint(model)) as folder:
         size = PART_CHUNKS * CHUNK
         parts = [folder / f"{index:06d}.h5" for index in range(-(-job.n // size))]
         done = _count_done(parts)
         resumed = min(done * size, job.n)
         with progress("generate", job.n, "showers", resumed, show) as bar:
-            chunks = model._chunks(
-                job.particles, job.energy_range, job.n, job.seed, batch=batch, first=done * PART_CHUNKS
-            )
+            numbers = range(done * PART_CHUNKS, -(-job.n // CHUNK))
+            chunks = (model.draw_chunk(job.spectrum, k, job.n, job.seed, batch=batch) for k in numbers)
             for part in parts[done:]:
                 with ShowerWriter(
                     part,
                     model.detector,
                     model.card.detector_toml,
-                    {**model.provenance(job.seed), "command": command},
+                    {**model.provenance(job.seed, job.spectrum), "command": command},
                 ) as file:
                     for showers in _write_behind(chunks, file):
                         bar.advance(showers)
@@ -141,23 +143,35 @@ def _part_folder(path: Path, fingerprint: str) -> Iterator[Path]:
     folder = path.with_name(f".{path.name}.parts")
     with writing(path):
         folder.mkdir(exist_ok=True)
-    try:
         with (folder / "lock").open("w") as lock:
+            _lock(lock, path)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise FileError(f"another process is writing '{path}': wait for it or stop it") from error
-            note = folder / "job"
-            if not (note.exists() and note.read_text() == fingerprint):
-                for old in folder.glob("*.h5"):
-                    old.unlink()
-                note.write_text(fingerprint)
-            for leftover in [*folder.glob(".*.part"), *path.parent.glob(f".{escape(path.name)}.*.part")]:
-                leftover.unlink()
-            yield folder
+                note = folder / "job"
+                if not (note.exists() and note.read_text() == fingerprint):
+                    for old in folder.glob("*.h5"):
+                        old.unlink()
+                    note.write_text(fingerprint)
+                for leftover in [*folder.glob(".*.part"), *path.parent.glob(f".{escape(path.name)}.*.part")]:
+                    leftover.unlink()
+                yield folder
+            finally:
+                with suppress(OSError):
+                    if not any(folder.glob("*.h5")):
+                        shutil.rmtree(folder)
+
+
+def _lock(file: IO[str], path: Path) -> None:
+    """Lock a file until it is closed.
+
+    Raises:
+        FileError: If another process has locked it, or the file system cannot lock.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise FileError(f"another process is writing '{path}': wait for it or stop it") from error
     except OSError as error:
-        raise explain_os_error(error, path) from error
-    finally:
-        with suppress(OSError):
-            if not any(folder.glob("*.h5")):
-                shutil.rmtree(folder)
+        raise FileError(
+            f"'{path}': '{file.name}' cannot be locked ({error.strerror}): write to another file system and move "
+            "the file there"
+        ) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from caloforge.errors import ModelError, did_you_mean
 from caloforge.runtime.model import Model
+from caloforge.runtime.model_file import ONNX, WEIGHTS
 
 
 def _folder() -> Path:
@@ -15,22 +16,22 @@ def _folder() -> Path:
 
 def names() -> tuple[str, ...]:
     """Names of the shipped models."""
-    return tuple(sorted(path.stem for path in _folder().glob("*.onnx")))
+    return tuple(sorted(path.stem for path in _folder().glob(f"*{ONNX}")))
 
 
 def find(name: str | Path) -> Path:
-    """Return the file of a shipped model (by name), or the path of a model file itself (ending in `.onnx`).
+    """Return the file of a shipped model (by name), or the path of a model file itself (`.onnx`, `.safetensors`).
 
     Raises:
         ModelError: If no model of that name is shipped.
     """
-    if isinstance(name, Path) or name.endswith(".onnx"):
+    if isinstance(name, Path) or name.endswith((ONNX, WEIGHTS)):
         return Path(name)
     if name not in names():
         raise ModelError(
             f"no model {name!r} is shipped{did_you_mean(name, names())} (or give the path of an .onnx file)"
         )
-    return _folder() / f"{name}.onnx"
+    return _folder() / f"{name}{ONNX}"
 
 
 def load(name: str | Path, threads: int | None = None, backend: str = "onnxruntime") -> Model:

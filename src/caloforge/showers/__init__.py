@@ -1,28 +1,34 @@
-"""Showers: the container and its file formats."""
+"""Showers: incidents and their spectra, the container of showers, and its file formats."""
 
-from caloforge.showers.hdf5 import ShowerFile, ShowerWriter, read_showers, write_showers
-from caloforge.showers.incidents import (
+from caloforge.showers.hdf5 import ShowerFile, read_showers
+from caloforge.showers.incidents import Incidents, incidents
+from caloforge.showers.options import parse_position, parse_spectrum
+from caloforge.showers.particles import (
     COMMON_PARTICLES,
-    Incidents,
-    draw_incidents,
-    incidents,
     parse_particles,
+    particle_ids,
     particle_name,
     pdg_id,
 )
 from caloforge.showers.showers import Showers
+from caloforge.showers.spectrum import IncidentSpectrum, spectrum
+from caloforge.showers.writer import ShowerWriter, write_showers
 
 __all__ = [
     "COMMON_PARTICLES",
+    "IncidentSpectrum",
     "Incidents",
     "ShowerFile",
     "ShowerWriter",
     "Showers",
-    "draw_incidents",
     "incidents",
     "parse_particles",
+    "parse_position",
+    "parse_spectrum",
+    "particle_ids",
     "particle_name",
     "pdg_id",
     "read_showers",
+    "spectrum",
     "write_showers",
 ]

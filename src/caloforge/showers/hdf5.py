@@ -1,38 +1,36 @@
-"""Shower files in HDF5: streamed reading, whole-or-absent writing (see `docs/files.md`)."""
+"""Reading shower files in HDF5, piece by piece (see `docs/files.md`)."""
 
 from __future__ import annotations
 
-import errno
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-import caloforge
 from caloforge.detectors import Detector, check_shape, load, parse
-from caloforge.detectors.writer import to_toml
-from caloforge.errors import CaloForgeError, FileError, InputError
-from caloforge.files import atomic, explain_os_error
-from caloforge.showers.guarded import GuardedFile
+from caloforge.errors import FileError, InputError
+from caloforge.files import explain_os_error
 from caloforge.showers.incidents import Incidents
-from caloforge.showers.layouts import recognise, text_attributes
+from caloforge.showers.layouts import CALOCHALLENGE, recognise, text_attributes
 from caloforge.showers.showers import Showers
+from caloforge.showers.spectrum import IncidentSpectrum
 
-CHUNK = 100
-"""Showers per HDF5 chunk."""
+CALOCHALLENGE_DETECTORS = {6480: "calochallenge-2", 40500: "calochallenge-3"}
+"""Detector by number of cells: the CaloChallenge's data sets 2 and 3 (arXiv:2410.21611)."""
+
+CALOCHALLENGE_1 = {368: "photons", 533: "pions"}
+"""Number of cells of the CaloChallenge's data set 1, whose layers differ in their cells (same source)."""
 
 ELECTRON = 11
-"""PDG id of the incidents where a file does not say: CaloChallenge data sets 2 and 3 are electrons."""
+"""PDG id of the incidents of data sets 2 and 3 (same source)."""
 
 _CACHE = 32 * 2**20
-_COLUMNS = {"pdg": np.int32, "theta": np.float32, "phi": np.float32, "x": np.float32, "y": np.float32}
 
 
 class ShowerFile:
@@ -44,8 +42,9 @@ class ShowerFile:
     Args:
         path: The file.
         detector: The detector of the showers, where the file does not carry it.
-        shape: (n_layers, n_rows, n_columns), where neither the file nor `detector` says.
-        pdg: PDG id of the incidents where the file does not say (electrons).
+        shape: Axes of a shower, where neither the file nor `detector` says.
+        pdg: PDG id of the incidents where the file does not say; needed there, but for the CaloChallenge's data
+            sets 2 and 3, which are electrons.
 
     Attributes:
         path: The file.
@@ -54,7 +53,7 @@ class ShowerFile:
         provenance: The attributes of the file as text, without the detector.
 
     Raises:
-        FileError: If the file is missing, truncated, no HDF5 or no shower file, or contradicts itself.
+        FileError: If the file is missing, truncated, not HDF5 or not a shower file, or contradicts itself.
         DetectorError: If the showers do not fit the detector.
     """
 
@@ -62,19 +61,19 @@ class ShowerFile:
         self,
         path: str | Path,
         detector: Detector | None = None,
-        shape: tuple[int, int, int] | None = None,
+        shape: tuple[int, ...] | None = None,
         pdg: int | None = None,
     ) -> None:
         self.path = Path(path)
-        self._pdg = ELECTRON if pdg is None else pdg
         self._file = _open(self.path)
         try:
             with _reading(self.path):
                 self._layout = recognise(self._file, str(path))
                 self.provenance: dict[str, str] = text_attributes(self._file.attrs)
+                self.kind = self._layout.kind
+                self._shape = shape
                 self.detector = detector or self._own_detector()
-            self.kind = self._layout.kind
-            self._shape = shape
+            self._pdg = ELECTRON if pdg is None and self._is_calochallenge() else pdg
             if self.detector is not None:
                 self._fit(self.detector)
         except BaseException:
@@ -83,9 +82,24 @@ class ShowerFile:
 
     def _own_detector(self) -> Detector | None:
         text = self._file.attrs.get("detector")
-        if text is None:
+        if text is not None:
+            return parse(text.decode() if isinstance(text, bytes) else str(text), "attribute 'detector'")
+        if self.kind != CALOCHALLENGE or self._shape is not None:
             return _lcd_detector(self._layout.shape)
-        return parse(text.decode() if isinstance(text, bytes) else str(text), f"{self.path}: detector")
+        n_cells = self._layout.n_cells
+        if n_cells in CALOCHALLENGE_1:
+            raise FileError(
+                f"'{self.path}' has the {n_cells} cells of the {CALOCHALLENGE_1[n_cells]} of CaloChallenge data set 1: "
+                "its layers differ in their cells, which is not supported yet (data sets 2 and 3 are)"
+            )
+        name = CALOCHALLENGE_DETECTORS.get(n_cells)
+        return load(name) if name else None
+
+    def _is_calochallenge(self) -> bool:
+        """Whether these are showers of the CaloChallenge's data sets 2 or 3."""
+        name = CALOCHALLENGE_DETECTORS.get(self._layout.n_cells)
+        known = self.kind == CALOCHALLENGE and name is not None
+        return known and (self.detector is None or self.detector.shape == load(str(name)).shape)
 
     def _fit(self, detector: Detector) -> None:
         if self._layout.shape is not None:
@@ -97,8 +111,8 @@ class ShowerFile:
             )
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(n_layers, n_rows, n_columns) of a shower.
+    def shape(self) -> tuple[int, ...]:
+        """Axes of a shower, (n_layers, n_rows, n_columns) for a cartesian readout.
 
         Raises:
             FileError: If neither the file nor the arguments say.
@@ -116,7 +130,7 @@ class ShowerFile:
         return shape
 
     @property
-    def known_shape(self) -> tuple[int, int, int] | None:
+    def known_shape(self) -> tuple[int, ...] | None:
         """The shape, or None if neither the file nor the arguments say."""
         known = self.detector is not None or self._shape or self._layout.shape
         return self.shape if known else None
@@ -138,6 +152,25 @@ class ShowerFile:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    @cached_property
+    def spectrum(self) -> IncidentSpectrum | None:
+        """How the incidents were drawn, with impact points in mm, or None if the file does not say.
+
+        Raises:
+            FileError: If it is there and cannot be used.
+        """
+        text = self.provenance.get("spectrum")
+        if text is None:
+            return None
+        with _reading(self.path):
+            found = IncidentSpectrum.parse_json(text, "attribute 'spectrum'")
+            return found.on(self.detector) if self.detector is not None else found
+
+    @property
+    def physics(self) -> str | None:
+        """Physics list and electromagnetic data of the simulation, or None if the file does not say."""
+        return self.provenance.get("physics")
 
     @cached_property
     def incidents(self) -> Incidents:
@@ -188,145 +221,6 @@ class ShowerFile:
         )
 
 
-class ShowerWriter:
-    """Writes a shower file piece by piece; a context manager.
-
-    It writes into a hidden file beside `path` that takes the final name when the block ends well, and is
-    removed when it does not. Equal showers give equal files, byte by byte, however they are cut into pieces.
-
-    Args:
-        path: The file.
-        detector: The detector of the showers.
-        detector_toml: Its TOML text, kept in the file.
-        provenance: Attributes of the file: source, seed, command, ...
-        overwrite: False makes an existing file an error.
-
-    Raises:
-        FileError: If the file exists and may not be overwritten, or cannot be written.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        detector: Detector,
-        detector_toml: str,
-        provenance: Mapping[str, str],
-        overwrite: bool = True,
-    ) -> None:
-        self.path = Path(path)
-        self.detector = detector
-        self.written = 0
-        self._attributes = {
-            "units": "MeV, mm, rad",
-            "package": f"caloforge {caloforge.__version__}",
-            **provenance,
-            "detector": detector_toml,
-        }
-        self._overwrite = overwrite
-        self._pending: list[Showers] = []
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        if self.path.exists() and not self._overwrite:
-            raise FileError(f"'{self.path}' exists; remove it or write to another name")
-        if self.path.is_dir():
-            raise explain_os_error(IsADirectoryError(errno.EISDIR, ""), self.path)
-        temporary = self._stack.enter_context(atomic(self.path))
-        try:
-            with _writing(self.path):
-                self._disk = GuardedFile(temporary)
-                self._stack.callback(self._disk.close)
-                self._file = h5py.File(self._disk, "w", rdcc_nbytes=_CACHE)
-                self._create()
-        except BaseException as error:
-            self._stack.__exit__(type(error), error, error.__traceback__)
-            raise
-        return self
-
-    def _create(self) -> None:
-        n_cells = self.detector.n_cells
-
-        def create(name: str, row: tuple[int, ...], kind: type, chunk: int) -> None:
-            self._file.create_dataset(
-                name,
-                shape=(0, *row),
-                maxshape=(None, *row),
-                chunks=(chunk, *row),
-                dtype=kind,
-                compression="gzip",
-                compression_opts=1,  # zeros rule: level 4 or shuffling doubles the time and saves no space
-                track_times=False,
-            )
-
-        create("showers", (n_cells,), np.float32, CHUNK)
-        create("incident_energies", (1,), np.float32, 100 * CHUNK)
-        for name, kind in _COLUMNS.items():
-            create(f"incident_{name}", (), kind, 100 * CHUNK)
-        for name, text in sorted(self._attributes.items()):
-            self._file.attrs[name] = text
-
-    def append(self, showers: Showers) -> None:
-        """Add showers at the end.
-
-        Raises:
-            DetectorError: If they are not of the detector of the file.
-            FileError: If they cannot be written.
-        """
-        check_shape(self.detector, showers.shape, str(self.path))
-        self._pending.append(showers)
-        waiting = sum(map(len, self._pending))
-        if waiting >= CHUNK:
-            self._flush(waiting - waiting % CHUNK)
-
-    def _flush(self, n: int) -> None:
-        joined = Showers.concatenate(self._pending) if len(self._pending) > 1 else self._pending[0]
-        self._pending = [joined[n:]] if n < len(joined) else []
-        for first in range(0, n, CHUNK):  # always in the same steps, so that equal showers give equal files
-            self._store(joined[first : min(first + CHUNK, n)])
-
-    def _store(self, part: Showers) -> None:
-        start, stop = self.written, self.written + len(part)
-        with _writing(self.path):
-            self._put("showers", part.energies.reshape(len(part), -1), start, stop)
-            self._put("incident_energies", part.incidents.energy[:, None], start, stop)
-            for name in _COLUMNS:
-                self._put(f"incident_{name}", getattr(part.incidents, name), start, stop)
-            self._check_disk()
-        self.written = stop
-
-    def _put(self, name: str, values: NDArray[np.generic], start: int, stop: int) -> None:
-        dataset = self._file[name]
-        dataset.resize(stop, axis=0)
-        dataset[start:stop] = values
-
-    def _check_disk(self) -> None:
-        if self._disk.error is not None:
-            raise self._disk.error
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            try:
-                if self._pending:
-                    self._flush(sum(map(len, self._pending)))
-                with _writing(self.path):
-                    self._file.close()
-                    self._check_disk()
-            except BaseException as problem:
-                self._abandon(problem)
-                raise
-            self._stack.close()
-        else:
-            self._abandon(error)
-
-    def _abandon(self, error: BaseException) -> None:
-        with suppress(OSError, RuntimeError, ValueError):
-            self._file.close()
-        with suppress(CaloForgeError, type(error)):
-            self._stack.__exit__(type(error), error, error.__traceback__)
-
-
 def read_showers(
     path: str | Path,
     start: int = 0,
@@ -341,7 +235,7 @@ def read_showers(
         start: First shower.
         stop: One past the last shower; the end if not given.
         detector: The detector, where the file does not carry it.
-        pdg: PDG id of the incidents where the file does not say (electrons).
+        pdg: PDG id of the incidents where the file does not say.
 
     Raises:
         FileError: If the file cannot be used (see `ShowerFile`).
@@ -350,26 +244,7 @@ def read_showers(
         return file.read(start, stop)
 
 
-def write_showers(path: str | Path, showers: Showers, detector_toml: str | None = None) -> None:
-    """Write showers with their provenance into a file.
-
-    Args:
-        path: The file.
-        showers: The showers.
-        detector_toml: TOML text of their detector; made from it if not given.
-
-    Raises:
-        InputError: If the detector is unknown.
-        FileError: If the file cannot be written.
-    """
-    detector = showers.detector or (parse(detector_toml) if detector_toml else None)
-    if detector is None:
-        raise InputError(f"the detector of the showers for '{path}' is unknown: give its TOML text")
-    with ShowerWriter(path, detector, detector_toml or to_toml(detector), showers.provenance) as file:
-        file.append(showers)
-
-
-def _lcd_detector(shape: tuple[int, int, int] | None) -> Detector | None:
+def _lcd_detector(shape: tuple[int, ...] | None) -> Detector | None:
     """Return the detector of the original 3D GAN's files where their shape is its."""
     clic = load("clic-ecal")
     return clic if shape == clic.shape else None
@@ -387,7 +262,7 @@ def _open(path: Path) -> h5py.File:
         if "truncated" in text:
             reason = "is truncated: copy or make it again"
         elif "signature not found" in text:
-            reason = "is no HDF5 file"
+            reason = "is not an HDF5 file"
         else:
             reason = f"cannot be opened: {explain_h5_error(error)}"
         raise FileError(f"shower file '{path}' {reason}") from error
@@ -411,13 +286,3 @@ def _reading(path: Path) -> Iterator[None]:
         raise FileError(f"'{path}': {error}") from error
     except (OSError, RuntimeError, KeyError) as error:
         raise FileError(f"'{path}' is damaged and cannot be read: {explain_h5_error(error)}") from error
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    except RuntimeError as error:
-        raise FileError(f"'{path}' cannot be written: {error}") from error

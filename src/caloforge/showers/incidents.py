@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caloforge.errors import InputError, did_you_mean
-
-COMMON_PARTICLES = {
-    "e-": 11,
-    "e+": -11,
-    "gamma": 22,
-    "pi0": 111,
-    "pi+": 211,
-    "pi-": -211,
-    "mu-": 13,
-    "mu+": -13,
-    "proton": 2212,
-    "neutron": 2112,
-    "K+": 321,
-    "K-": -321,
-    "K(L)0": 130,
-}
-"""Names as Geant4 and the particle package write them, and their PDG ids (Particle Data Group numbering)."""
+from caloforge.detectors import Detector, Symmetry
+from caloforge.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -38,7 +21,7 @@ class Incidents:
         energy: Kinetic energies in MeV, float32, shape (N,).
         theta: Polar angles from the layer normal in rad, float32, shape (N,).
         phi: Azimuths in rad, float32, shape (N,).
-        x: Impact points in mm from the centre of the central cell, float32, shape (N,).
+        x: Impact points on the front face in mm from the centre of the readout, float32, shape (N,).
         y: Likewise.
     """
 
@@ -60,6 +43,8 @@ class Incidents:
                 raise InputError(f"incident {column.name}: not all values are finite")
         if np.any(self.energy <= 0):
             raise InputError("incident energy: all kinetic energies must be positive")
+        if np.any((self.theta < 0) | (self.theta >= np.pi / 2)):
+            raise InputError("incident theta: must be at least 0 and below 90 degrees")
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -71,6 +56,42 @@ class Incidents:
     def matrix(self) -> NDArray[np.float32]:
         """Return the model input (N, 6) float32: pdg, kinetic energy in MeV, theta, phi, x, y."""
         return np.stack([getattr(self, column.name).astype(np.float32) for column in fields(self)], axis=1)
+
+    def moved(self, symmetry: Symmetry) -> Incidents:
+        """Return the incidents that a symmetry of the readout turns these into."""
+        x, y = symmetry.points(self.x, self.y)
+        phi = symmetry.azimuth(self.phi)
+        return replace(
+            self,
+            phi=np.asarray(phi, dtype=np.float32),
+            x=np.asarray(x, dtype=np.float32),
+            y=np.asarray(y, dtype=np.float32),
+        )
+
+    def axis(self, z: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return where the shower axes cross planes, x and y in mm, both (N, n_planes).
+
+        Args:
+            z: Depths of the planes behind the front face in mm, (n_planes,) or (N, n_planes).
+        """
+        slope = np.tan(self.theta.astype(np.float64))[:, None] * np.asarray(z, dtype=np.float64)
+        phi = self.phi.astype(np.float64)[:, None]
+        return self.x[:, None] + slope * np.cos(phi), self.y[:, None] + slope * np.sin(phi)
+
+    def check_inside(self, detector: Detector) -> None:
+        """Raise if an impact point lies outside the readout of a detector.
+
+        Raises:
+            InputError: Naming the first such point.
+        """
+        inside = detector.readout.covers(self.x.astype(np.float64), self.y.astype(np.float64))
+        if not np.all(inside):
+            first = int(np.argmin(inside))
+            width, height = detector.readout.half_size
+            raise InputError(
+                f"impact point ({self.x[first]:.5g}, {self.y[first]:.5g}) mm lies outside the readout of detector "
+                f"{detector.name!r}, which reaches to {width:.5g} mm in x and {height:.5g} mm in y"
+            )
 
     @staticmethod
     def concatenate(parts: Sequence[Incidents]) -> Incidents:
@@ -102,83 +123,8 @@ def incidents(
         y: Impact points in mm.
 
     Raises:
-        InputError: If a value is not finite or an energy not positive.
+        InputError: If a value is not finite, an energy not positive, or an angle not below 90 degrees.
     """
     ids, *others = np.broadcast_arrays(pdg, energy, theta, phi, x, y)
     columns = (np.atleast_1d(np.array(column, dtype=np.float32)) for column in others)
     return Incidents(np.atleast_1d(np.array(ids, dtype=np.int32)), *columns)
-
-
-def draw_incidents(
-    n: int, pdgs: Sequence[int], energy_range: tuple[float, float], rng: np.random.Generator
-) -> Incidents:
-    """Draw incidents: particles in turn, energies log-uniform, normal incidence at the centre.
-
-    Args:
-        n: Number of incidents.
-        pdgs: PDG ids, used in turn.
-        energy_range: Lowest and highest kinetic energy in MeV.
-        rng: Source of random numbers.
-    """
-    low, high = np.log(energy_range)
-    pdg = np.asarray(pdgs, dtype=np.int32)[np.arange(n) % len(pdgs)]
-    energy = np.exp(rng.uniform(low, high, n)).clip(*energy_range)
-    return incidents(pdg, energy)
-
-
-@lru_cache
-def pdg_id(name: str) -> int:
-    """Return the PDG id of a particle by its name.
-
-    >>> pdg_id("gamma"), pdg_id("pi-"), pdg_id("11")
-    (22, -211, 11)
-
-    Args:
-        name: A name such as `e-` (Geant4's or the `particle` package's), or the id itself.
-
-    Raises:
-        InputError: If no such particle is known.
-    """
-    if name in COMMON_PARTICLES:
-        return COMMON_PARTICLES[name]
-    if name.lstrip("+-").isdigit():
-        return int(name)
-    from particle import Particle, ParticleNotFound
-
-    try:
-        return int(Particle.from_name(name).pdgid)
-    except ParticleNotFound as error:
-        raise InputError(f"unknown particle {name!r}{did_you_mean(name, COMMON_PARTICLES)}") from error
-
-
-@lru_cache
-def particle_name(pdg: int) -> str:
-    """Return the name of a particle by its PDG id (the id as text if it is unknown).
-
-    >>> particle_name(22), particle_name(-11)
-    ('gamma', 'e+')
-    """
-    for name, known in COMMON_PARTICLES.items():
-        if known == pdg:
-            return name
-    from particle import InvalidParticle, Particle, ParticleNotFound
-
-    try:
-        return str(Particle.from_pdgid(pdg).name)
-    except (InvalidParticle, ParticleNotFound):
-        return str(pdg)
-
-
-def parse_particles(text: str) -> tuple[int, ...]:
-    """Read a comma-separated list of particles as PDG ids.
-
-    >>> parse_particles("e-,gamma")
-    (11, 22)
-
-    Raises:
-        InputError: If a name is unknown or none is given.
-    """
-    found = tuple(pdg_id(name.strip()) for name in text.split(",") if name.strip())
-    if not found:
-        raise InputError("no particle given; write for instance 'e-,gamma'")
-    return found

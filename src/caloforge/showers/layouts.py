@@ -14,8 +14,8 @@ from caloforge.errors import FileError
 from caloforge.showers.incidents import Incidents, incidents
 from caloforge.units import GeV
 
-CALOCHALLENGE_SHAPES = {6480: (45, 16, 9), 40500: (45, 50, 18)}
-"""Layers, alpha and r by number of cells: CaloChallenge data sets 2 and 3 (arXiv:2410.21611)."""
+CALOCHALLENGE = "CaloChallenge"
+"""Name of the layout without `incident_pdg`."""
 
 Array = NDArray[np.float32]
 
@@ -27,17 +27,17 @@ class Layout:
     Attributes:
         kind: Name of the layout for people.
         n_showers: Number of showers in the file.
-        shape: (n_layers, n_rows, n_columns) if the layout fixes it.
+        shape: Axes of a shower if the layout fixes them.
         n_cells: Number of cells of a shower.
-        incidents: Reads all incidents, given the particle where the file does not name it.
+        incidents: Reads all incidents, given the particle for where the file does not name it (None: an error).
         energies: Reads showers `start` to `stop` in MeV, shape (n, n_cells) or (n, *shape).
     """
 
     kind: str
     n_showers: int
-    shape: tuple[int, int, int] | None
+    shape: tuple[int, ...] | None
     n_cells: int
-    incidents: Callable[[int], Incidents]
+    incidents: Callable[[int | None], Incidents]
     energies: Callable[[int, int], Array]
 
 
@@ -53,7 +53,7 @@ def recognise(file: h5py.File, path: str) -> Layout:
         return _calochallenge(file, path)
     names = ", ".join(repr(name) for name in file) or "nothing"
     raise FileError(
-        f"'{path}' is no shower file: it has neither 'showers' with 'incident_energies' (CaloForge, "
+        f"'{path}' is not a shower file: it has neither 'showers' with 'incident_energies' (CaloForge, "
         f"CaloChallenge) nor 'ECAL' with 'target' or 'energy' (original 3D GAN); it holds {names}"
     )
 
@@ -83,7 +83,9 @@ def _calochallenge(file: h5py.File, path: str) -> Layout:
         raise FileError(f"'{path}': dataset 'showers' has shape {showers.shape}, expected (showers, cells)")
     n, n_cells = showers.shape
 
-    def read_incidents(pdg: int) -> Incidents:
+    def read_incidents(pdg: int | None) -> Incidents:
+        if pdg is None and not ours:
+            raise _unnamed(path)
         columns: dict[str, Any] = {"pdg": pdg, "energy": _column(energies, n, path)}
         for name in ("pdg", "theta", "phi", "x", "y"):
             if f"incident_{name}" in file:
@@ -93,9 +95,9 @@ def _calochallenge(file: h5py.File, path: str) -> Layout:
     _column(energies, n, path)
     ours = "incident_pdg" in file
     return Layout(
-        "CaloForge" if ours else "CaloChallenge",
+        "CaloForge" if ours else CALOCHALLENGE,
         n,
-        None if ours else CALOCHALLENGE_SHAPES.get(n_cells),
+        None,
         n_cells,
         read_incidents,
         lambda start, stop: np.asarray(showers.astype(np.float32)[start:stop]),
@@ -121,10 +123,14 @@ def _gan3d(file: h5py.File, path: str) -> Layout:
     in_mev = n > 0 and float(np.median(probe / energy[: len(probe)])) > 1.0
     scale = np.float32(1.0 if in_mev else GeV)
 
-    def read_incidents(pdg: int) -> Incidents:
+    def read_incidents(pdg: int | None) -> Incidents:
         if "pdgID" in file:
             return incidents(_column(_dataset(file, "pdgID", path), n, path), energy * GeV)
-        return incidents(pdg if pdgs is None else pdgs, energy * GeV)
+        if pdgs is not None:
+            return incidents(pdgs, energy * GeV)
+        if pdg is None:
+            raise _unnamed(path)
+        return incidents(pdg, energy * GeV)
 
     def read_energies(start: int, stop: int) -> Array:
         part = cells.astype(np.float32)[start:stop]
@@ -144,6 +150,12 @@ def _truth(dataset: h5py.Dataset, n: int, path: str) -> tuple[NDArray[np.int64] 
         return None, values[:, 0]
     known = np.all(values[:, 0] == np.round(values[:, 0])) and np.all(values[:, 0] != 0)
     return (values[:, 0].astype(np.int64) if known else None), values[:, 1]
+
+
+def _unnamed(path: str) -> FileError:
+    return FileError(
+        f"'{path}' does not name the particles of its incidents: give --particle (in Python: pdg=), for instance 'e-'"
+    )
 
 
 def text_attributes(attributes: Mapping[str, Any]) -> dict[str, str]:

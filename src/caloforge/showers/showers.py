@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +19,8 @@ class Showers:
     """N showers: energies per cell, the incidents that made them, the detector and where they come from.
 
     Attributes:
-        energies: Energy per cell in MeV, float32, not negative, (n_showers, n_layers, n_rows, n_columns).
+        energies: Energy per cell in MeV, float32, not negative, (n_showers, *detector.shape): (n_showers, n_layers,
+            n_rows, n_columns) for a cartesian readout.
         incidents: The n_showers incidents.
         detector: The detector, or None if the file they come from does not say.
         provenance: Source, seed, command, versions, as text by name (a file's attributes).
@@ -30,8 +32,10 @@ class Showers:
     provenance: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.energies.ndim != 4:
-            raise InputError(f"showers: {self.energies.ndim} axes, expected (showers, layers, rows, columns)")
+        if self.energies.ndim < 2:
+            raise InputError(
+                f"showers: {self.energies.ndim} axes, expected (showers, cells) or (showers, layers, ...)"
+            )
         if len(self.energies) != len(self.incidents):
             raise InputError(f"{len(self.energies)} showers but {len(self.incidents)} incidents")
         if self.detector is not None:
@@ -46,18 +50,31 @@ class Showers:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n_layers, n_rows, n_columns) of one shower."""
+        """Axes of one shower, (n_layers, n_rows, n_columns) for a cartesian readout."""
         return self.energies.shape[1:]
+
+    @property
+    def flat(self) -> NDArray[np.float32]:
+        """The cells in the order of the readout, (n_showers, n_cells)."""
+        return self.energies.reshape(len(self), math.prod(self.shape))
 
     @property
     def visible_energy(self) -> NDArray[np.float64]:
         """Sum over all cells in MeV, shape (n_showers,)."""
-        return np.asarray(self.energies.sum(axis=(1, 2, 3), dtype=np.float64))
+        return np.asarray(self.flat.sum(axis=1, dtype=np.float64))
 
     @property
     def layer_energies(self) -> NDArray[np.float64]:
         """Sum over each layer in MeV, shape (n_showers, n_layers)."""
-        return np.asarray(self.energies.sum(axis=(2, 3), dtype=np.float64))
+        if len(self.shape) > 1:
+            layers = self.energies.reshape(len(self), self.shape[0], -1)
+            return np.asarray(layers.sum(axis=2, dtype=np.float64))
+        if self.detector is None:
+            raise InputError(
+                "the detector of these showers is unknown, and with it the layers of their cells"
+            )
+        first = np.searchsorted(self.detector.cell_layers, np.arange(self.detector.n_layers))
+        return np.asarray(np.add.reduceat(self.flat.astype(np.float64), first, axis=1))
 
     def with_threshold(self, threshold: float | None = None) -> Showers:
         """Return the showers with cells below the threshold set to zero.
@@ -80,7 +97,7 @@ class Showers:
         Raises:
             InputError: Naming the first shower that is not.
         """
-        bad = ~(np.isfinite(self.energies) & (self.energies >= 0)).all(axis=(1, 2, 3))
+        bad = ~(np.isfinite(self.energies) & (self.energies >= 0)).reshape(len(self), -1).all(axis=1)
         if bad.any():
             first = int(np.argmax(bad))
             raise InputError(

@@ -53,7 +53,7 @@ def read(path: Path) -> tuple[Tensors, dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, json.loads(metadata["state"])
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise FileError(f"'{path}' is no checkpoint of CaloForge, or broken: {error}") from error
+        raise FileError(f"'{path}' is not a checkpoint of CaloForge, or broken: {error}") from error
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
@@ -77,6 +77,40 @@ def load_network(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
     except RuntimeError as error:
         text = " ".join(str(error).split())
         raise TrainingError(f"{where}: the weights do not fit the recipe's model: {text}") from error
+
+
+def load_fitting(network: nn.Module, path: Path) -> int:
+    """Load those weights of a file that fit a network by name and shape; buffers (scales) stay as they are.
+
+    Args:
+        network: A generator.
+        path: A shipped model's `.safetensors` file, or the generator of a run.
+
+    Returns:
+        The number of weights loaded.
+
+    Raises:
+        FileError: If the file is missing or broken.
+        TrainingError: If nothing in it fits.
+    """
+    if not path.exists():
+        raise FileError(f"weights '{path}' do not exist")
+    try:
+        with writing(path), safe_open(path, "pt") as file:
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise FileError(f"'{path}' is not a file of weights, or broken: {error}") from error
+    stored |= under_prefix("generator", stored)
+    stored |= {name.removeprefix("generator."): tensor for name, tensor in stored.items()}
+    n = 0
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name in stored and stored[name].shape == weight.shape:
+                weight.copy_(stored[name])
+                n += 1
+    if not n:
+        raise TrainingError(f"no weight of '{path}' fits this model: it is of another approach")
+    return n
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[str, Any]]:

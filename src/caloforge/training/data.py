@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from caloforge.detectors import Detector
 from caloforge.errors import TrainingError
 from caloforge.files import writing
-from caloforge.models._base import Batch
-from caloforge.showers import Incidents, ShowerFile, Showers, particle_name
+from caloforge.models import Batch
+from caloforge.showers import Incidents, IncidentSpectrum, ShowerFile, Showers, particle_name
+from caloforge.training.coverage import usable_symmetries
 from caloforge.training.recipe import DataRecipe
 from caloforge.units import format_energy
 
@@ -35,14 +36,18 @@ class SparseShowers:
         starts: Where each shower's hits begin, int64, shape (N + 1,).
         cells: Flat index of the cell of each hit, int32, shape (n_hits,).
         energies: Energy of each hit in MeV, float32, shape (n_hits,).
-        shape: (n_layers, n_rows, n_columns).
+        shape: Axes of a shower.
+        declared: The spectrum that the file says the incidents were drawn from.
+        physics: What the file says of the physics of its simulation.
     """
 
     incidents: Incidents
     starts: NDArray[np.int64]
     cells: NDArray[np.int32]
     energies: NDArray[np.float32]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
+    declared: IncidentSpectrum | None = None
+    physics: str = ""
 
     def __len__(self) -> int:
         return len(self.incidents)
@@ -74,23 +79,37 @@ class SparseShowers:
         return unfolded.reshape(len(chosen), *self.shape)
 
 
-def check_detector(path: str | Path, detector: Detector) -> None:
+_DECISIVE = ("stack", "readout", "physics", "material", "margin")
+"""What of a detector decides about its showers."""
+
+
+def check_detector(path: str | Path, detector: Detector, pdg: int | None = None) -> None:
     """Raise if a shower file cannot be used, or says that it is of another detector.
 
+    Args:
+        path: The file.
+        detector: The detector of the recipe.
+        pdg: PDG id of the incidents where the file does not say.
+
     Raises:
-        FileError: If the file is missing, broken or no shower file.
-        TrainingError: If its own detector has other slices or cells.
+        FileError: If the file is missing, broken or not a shower file.
+        TrainingError: If its own detector has other slices, cells or physics.
     """
-    with ShowerFile(path) as file:
+    with ShowerFile(path, pdg=pdg) as file:
         own = file.detector
-    if own is not None and (own.stack, own.readout) != (detector.stack, detector.readout):
+    if own is None:
+        return
+    differing = [name for name in _DECISIVE if getattr(own, name) != getattr(detector, name)]
+    if differing:
         raise TrainingError(
-            f"'{path}' holds showers of detector {own.name!r}, which differs from the recipe's "
-            f"{detector.name!r}"
+            f"'{path}' holds showers of detector {own.name!r}, which differs from the recipe's {detector.name!r} in "
+            f"{', '.join(differing)}"
         )
 
 
-def load_showers(path: str | Path, detector: Detector, recipe: DataRecipe, folder: Path) -> SparseShowers:
+def load_showers(
+    path: str | Path, detector: Detector, recipe: DataRecipe, folder: Path, pdg: int | None = None
+) -> SparseShowers:
     """Load the showers of a file that a recipe asks for, the detector's threshold applied.
 
     Args:
@@ -98,15 +117,18 @@ def load_showers(path: str | Path, detector: Detector, recipe: DataRecipe, folde
         detector: The detector they must fit.
         recipe: Which particles and energies.
         folder: Where showers live that do not fit into memory (in a file without a name).
+        pdg: PDG id of the incidents where the file does not say.
 
     Raises:
         FileError: If the file cannot be used.
         TrainingError: If no shower is left.
     """
     low, high = recipe.energy_range
-    with ShowerFile(path, detector) as file:
+    least, most = recipe.theta_range
+    with ShowerFile(path, detector, pdg=pdg) as file:
         everything = file.incidents
         keep = (everything.energy >= low) & (everything.energy <= high)
+        keep &= (everything.theta >= least - 1e-6) & (everything.theta <= most + 1e-6)
         if recipe.particles:
             keep &= np.isin(everything.pdg, recipe.pdgs)
         if not keep.any():
@@ -118,7 +140,15 @@ def load_showers(path: str | Path, detector: Detector, recipe: DataRecipe, folde
             )
         counts, cells, energies = _collect(file, keep, detector.threshold, folder)
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return SparseShowers(everything[keep], starts, cells, energies, detector.shape)
+        return SparseShowers(
+            everything[keep],
+            starts,
+            cells,
+            energies,
+            detector.shape,
+            file.spectrum,
+            file.provenance.get("physics", ""),
+        )
 
 
 def _collect(file: ShowerFile, keep: NDArray[np.bool_], threshold: float, folder: Path) -> Any:
@@ -133,7 +163,7 @@ def _collect(file: ShowerFile, keep: NDArray[np.bool_], threshold: float, folder
         size = spilled = 0
         least = max(threshold, float(np.finfo(np.float32).tiny))
         for showers, mask in _chunks(file, keep):
-            flat = showers.energies.reshape(len(showers), -1)[mask]
+            flat = showers.flat[mask]
             rows, columns = np.nonzero(flat >= least)
             counts.append(np.bincount(rows, minlength=len(flat)))
             kept.append((columns.astype(np.int32), flat[rows, columns]))
@@ -202,12 +232,12 @@ class Batches:
         batch_size: Showers per batch over all ranks.
         seed: Of order and symmetries.
         symmetries: Apply the detector's symmetries.
+        conditions: What the model is conditioned on: symmetries may change that of an incident.
         rank: Of this process.
         world_size: Number of processes.
 
     Raises:
-        TrainingError: If there are fewer showers than a batch takes, the ranks do not divide a batch, or the
-            incidents break the symmetries.
+        TrainingError: If there are fewer showers than a batch takes, or the ranks do not divide a batch.
     """
 
     def __init__(
@@ -219,6 +249,7 @@ class Batches:
         batch_size: int,
         seed: int,
         symmetries: bool = True,
+        conditions: Sequence[str] = (),
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -233,12 +264,12 @@ class Batches:
         self.part = slice(rank * share, (rank + 1) * share)
         self.per_epoch = len(chosen) // batch_size
         self.incident = showers.incidents.matrix()
-        self.table = detector.destinations() if symmetries and len(detector.symmetries) > 1 else None
-        if self.table is not None and np.any(self.incident[:, [2, 4, 5]]):
-            raise TrainingError(
-                "some incidents are not normal at the centre, so the detector's symmetries do not hold for "
-                "them: set data.symmetries = false"
-            )
+        self.table: NDArray[np.int64] | None = None
+        self.matrices = np.zeros((0, 2, 2))
+        usable = usable_symmetries(detector, showers.incidents[chosen], conditions) if symmetries else ()
+        if len(usable) > 1:
+            self.table = detector.destinations()[[number for number, _ in usable]]
+            self.matrices = np.array([one.matrix for _, one in usable])
         self._epoch = -1
         self._order = chosen
 
@@ -254,12 +285,28 @@ class Batches:
             rng = np.random.default_rng([self.seed, 2, step])
             symmetry = rng.integers(len(self.table), size=self.batch_size)[self.part]
         dense = self.showers.dense(chosen, self.table, symmetry)
-        return Batch(torch.from_numpy(self.incident[chosen]), torch.from_numpy(dense))
+        incident = self.incident[chosen]
+        if symmetry is not None:
+            incident = _moved(incident, self.matrices[symmetry])
+        index = torch.arange(self.batch_size)[self.part]
+        return Batch(torch.from_numpy(incident), torch.from_numpy(dense), index, self.batch_size)
 
     def sample(self, n: int) -> Batch:
         """Return up to n training showers, unchanged, drawn with the seed."""
         chosen = np.random.default_rng([self.seed, 3]).permutation(self.chosen)[:n]
-        return Batch(torch.from_numpy(self.incident[chosen]), torch.from_numpy(self.showers.dense(chosen)))
+        return Batch.whole(
+            torch.from_numpy(self.incident[chosen]), torch.from_numpy(self.showers.dense(chosen))
+        )
+
+
+def _moved(incident: NDArray[np.float32], matrices: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Turn incidents (n, 6) by matrices (n, 2, 2) that act on x and y."""
+    moved = incident.copy()
+    moved[:, 4:6] = np.einsum("nij,nj->ni", matrices, incident[:, 4:6])
+    direction = np.stack([np.cos(incident[:, 3]), np.sin(incident[:, 3])], axis=1)
+    x, y = np.einsum("nij,nj->ni", matrices, direction).T
+    moved[:, 3] = np.where(incident[:, 2] > 0, np.arctan2(y, x), incident[:, 3])
+    return moved
 
 
 def held_out_showers(

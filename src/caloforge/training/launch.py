@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from typing import Any, cast
 
 import torch
@@ -43,14 +44,17 @@ def launch(settings: TrainingRecipe, device: str, devices: int) -> Fabric:
     nodes = max(1, int(os.environ.get("WORLD_SIZE", local)) // local)
     if device == "cuda" and local > torch.cuda.device_count():
         raise TrainingError(f"--devices {local}: this machine has {torch.cuda.device_count()} CUDA devices")
-    fabric = Fabric(
-        accelerator=device,
-        devices=local,
-        num_nodes=nodes,
-        strategy=_data_parallel() if local * nodes > 1 else "auto",
-        precision=cast(Any, _PRECISION[settings.precision]),
-    )
-    fabric.launch()
+    with warnings.catch_warnings():
+        # lightning warns wherever srun is on the PATH, also where nobody uses it
+        warnings.filterwarnings("ignore", message=".*srun.*")
+        fabric = Fabric(
+            accelerator=device,
+            devices=local,
+            num_nodes=nodes,
+            strategy=_data_parallel() if local * nodes > 1 else "auto",
+            precision=cast(Any, _PRECISION[settings.precision]),
+        )
+        fabric.launch()
     return fabric
 
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from caloforge.errors import TrainingError
 from caloforge.files import make_folder
-from caloforge.models._base import Approach, Batch, Generator, Step
+from caloforge.models import Approach, Batch, Generator, Step, StepRandom, check_sample, get
+from caloforge.models.contract import ApproachConfig
 from caloforge.progress import Progress, progress
 from caloforge.training import checkpoint
-from caloforge.training.data import Batches, check_detector, file_hash, held_out_showers, load_showers, split
+from caloforge.training.coverage import covered
+from caloforge.training.data import (
+    Batches,
+    SparseShowers,
+    check_detector,
+    file_hash,
+    held_out_showers,
+    load_showers,
+    split,
+)
 from caloforge.training.ema import Ema
 from caloforge.training.interruption import InterruptionError, stopped
 from caloforge.training.launch import fabric_facts, launch
@@ -29,7 +42,6 @@ from caloforge.training.run import (
     RunFolder,
     build,
     check_same,
-    coverage,
     describe,
     read_json,
     start_run,
@@ -37,10 +49,13 @@ from caloforge.training.run import (
 )
 from caloforge.training.validation import Validator
 
+SIZING_SHOWERS = 1000
+"""Training showers from which an approach chooses what its recipe leaves open."""
+
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to.
+    """The result of a training.
 
     Attributes:
         folder: The folder of the run.
@@ -67,6 +82,8 @@ def train(
     resume: bool = False,
     device: str = "auto",
     devices: int = 1,
+    pdg: int | None = None,
+    start_from: str | Path | None = None,
     command: str = "",
 ) -> Trained:
     """Train a model.
@@ -78,27 +95,29 @@ def train(
         resume: Go on from the folder's last checkpoint; start if it has none.
         device: `cpu`, `cuda` or `auto`.
         devices: Number of ranks on this machine.
+        pdg: PDG id of the incidents where the file of showers does not say.
+        start_from: Weights to begin with, of a shipped model or a run (`.safetensors`); those that fit are taken.
         command: The command, kept in `run.json`.
 
     Raises:
         TrainingError: If the training cannot start or go on.
+        InputError: If the showers vary in what the model is not conditioned on.
         InterruptionError: If it was stopped by Ctrl-C or SIGTERM; a checkpoint has been written.
         FileError: If a file cannot be read or written.
     """
     fabric = launch(recipe.training, device, devices)
     with torch.random.fork_rng(devices=[]):
         session = _Session(
-            recipe, Path(data), RunFolder(Path(folder)), fabric, resume=resume, command=command
+            recipe,
+            Path(data),
+            RunFolder(Path(folder)),
+            fabric,
+            resume=resume,
+            pdg=pdg,
+            start_from=start_from,
+            command=command,
         )
         return session.run()
-
-
-def step_seed(seed: int, rank: int, step: int) -> int:
-    """Return the seed of all random numbers of one step on one rank.
-
-    That they are a function of the step is what makes a resumed training continue exactly.
-    """
-    return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
 @dataclass
@@ -140,22 +159,46 @@ class _Pending:
         return rows
 
 
+def _step_seed(seed: int, rank: int, step: int) -> int:
+    """Seed of torch's global generator in one step of one rank: a resumed training continues exactly."""
+    return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _report_choices(given: ApproachConfig, sized: ApproachConfig) -> None:
+    """Say on stderr what an approach chose for itself."""
+    before, after = given.model_dump(mode="json"), sized.model_dump(mode="json")
+    chosen = [f"{name} = {json.dumps(after[name])}" for name in after if after[name] != before[name]]
+    if chosen:
+        print(f"{sized.approach} chose {', '.join(chosen)}", file=sys.stderr)
+
+
 class _Session:
     """One call of `train`."""
 
     def __init__(
-        self, recipe: Recipe, data: Path, run: RunFolder, fabric: Fabric, *, resume: bool, command: str
+        self,
+        recipe: Recipe,
+        data: Path,
+        run: RunFolder,
+        fabric: Fabric,
+        *,
+        resume: bool,
+        pdg: int | None,
+        start_from: str | Path | None,
+        command: str,
     ) -> None:
         self.started = time.monotonic()
         self.recipe, self.run_folder, self.fabric = recipe, run, fabric
         self.settings = recipe.training
         self.detector = recipe.load_detector()
-        check_detector(data, self.detector)
-        torch.manual_seed(self.settings.seed)
-        self.approach: Approach[Any] = build(recipe, self.detector)
+        get(recipe.model.approach).check_readout(self.detector)
+        check_detector(data, self.detector, pdg)
         self._claim(resume, data)
-        showers = load_showers(data, self.detector, recipe.data, run.path)
+        showers = load_showers(data, self.detector, recipe.data, run.path, pdg)
         training, held_out = split(len(showers), recipe.data.validation_fraction, self.settings.seed)
+        self._size(showers, training, str(data), resume)
+        torch.manual_seed(self.settings.seed)
+        self.approach: Approach[Any] = build(self.recipe, self.detector)
         self.batches = Batches(
             showers,
             training,
@@ -163,6 +206,7 @@ class _Session:
             batch_size=self.settings.batch_size,
             seed=self.settings.seed,
             symmetries=recipe.data.symmetries,
+            conditions=self.approach.conditions,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
         )
@@ -174,17 +218,25 @@ class _Session:
             self.settings.seed,
         )
         self.state = _State()
-        self.random = torch.Generator(fabric.device)
         saved = checkpoint.read(run.last) if resume and run.last.exists() else None
         if saved is None:
             self.approach.prepare(self.batches.sample(self.approach.prepare_showers))
+            if start_from is not None:
+                checkpoint.load_fitting(self.approach.generator, Path(start_from))
         self._set_up()
         if saved is not None:
             self._restore(*saved)
         elif fabric.is_global_zero:
-            described = describe(recipe, self.approach, data.name, self.data_hash, command)
-            described |= {**fabric_facts(fabric), **coverage(showers.incidents)}
-            start_run(run, recipe, self.detector, described)
+            described = describe(self.recipe, self.approach, data.name, self.data_hash, command)
+            chosen = showers.incidents[training]
+            spectrum = covered(chosen, showers.declared, recipe.data.energy_range, self.detector)
+            described |= {
+                **fabric_facts(fabric),
+                "spectrum": asdict(spectrum),
+                "physics": showers.physics,
+                "n_showers": len(training),
+            }
+            start_run(run, self.recipe, self.detector, described)
         fabric.barrier()
 
     @property
@@ -208,6 +260,26 @@ class _Session:
         self.fabric.barrier()
         for folder in (run.path, run.last.parent, run.best.parent):
             make_folder(folder)
+
+    def _size(self, showers: SparseShowers, training: NDArray[np.int64], source: str, resume: bool) -> None:
+        """Fill in what the recipe leaves open, and check that the showers are what the model is conditioned on."""
+        if resume and self.run_folder.last.exists():
+            given = self.recipe.model
+            kept = read_recipe_json(self.run_folder.recipe).model
+            changed = {name: getattr(given, name) for name in given.model_dump(exclude_defaults=True)}
+            model = kept.model_copy(update=changed)
+        else:
+            some = training[np.random.default_rng([self.settings.seed, 6]).permutation(len(training))]
+            sample = Batch.whole(
+                torch.from_numpy(showers.incidents.matrix()[some[:SIZING_SHOWERS]]),
+                torch.from_numpy(showers.dense(some[:SIZING_SHOWERS])),
+            )
+            model = get(self.recipe.model.approach).size(self.recipe.model, self.detector, sample)
+            if self.fabric.is_global_zero:
+                _report_choices(self.recipe.model, model)
+        self.recipe = self.recipe.model_copy(update={"model": model})
+        approach = model.approach
+        check_sample(showers.incidents, model.conditions, model.pdgs, approach, f"'{source}'")
 
     def _set_up(self) -> None:
         self.ema = Ema(self.generator, self.settings.ema_decay)
@@ -356,13 +428,11 @@ class _Session:
         for name, optimizer in self.raw_optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.base_rates[name], strict=True):
                 group["lr"] = rate * factor
-        seed = step_seed(self.settings.seed, self.fabric.global_rank, step)
-        torch.manual_seed(seed)
-        self.random.manual_seed(seed)
-        batch = self.batches[step]
-        on_device = Batch(batch.incident.to(self.fabric.device), batch.showers.to(self.fabric.device))
+        torch.manual_seed(_step_seed(self.settings.seed, self.fabric.global_rank, step))  # of dropout
+        random = StepRandom(self.settings.seed, step)
+        batch = self.batches[step].to(self.fabric.device)
         losses = self.approach.training_step(
-            on_device, Step(self.networks, self.optimizers, self.fabric.backward, self.random, part)
+            batch, Step(self.networks, self.optimizers, self.fabric.backward, random, part)
         )
         self.ema.update(self.generator, step)
         return losses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,9 @@ from caloforge import detectors, models
 from caloforge.config import parse_toml, read_text, validate
 from caloforge.detectors import Detector
 from caloforge.errors import FileError, InputError
-from caloforge.models._base import ApproachConfig
+from caloforge.models import ApproachConfig
 from caloforge.showers import pdg_id
-from caloforge.units import parse_energy_range
+from caloforge.units import parse_angle_range, parse_energy_range
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 Count = Annotated[int, Field(ge=1)]
@@ -29,6 +30,7 @@ class DataRecipe(BaseModel):
     Attributes:
         particles: Names of the particles to train on; all of the file if empty.
         energy: Range of incident energies as on the command line (`"1:100"` GeV); all of the file if empty.
+        theta: Range of angles from the layer normal as on the command line (`"0:30"` degrees); all if empty.
         validation_fraction: Part of the showers that is held out.
         symmetries: Turn and mirror each shower at random by the detector's symmetries.
     """
@@ -36,6 +38,7 @@ class DataRecipe(BaseModel):
     model_config = _STRICT
     particles: tuple[str, ...] = ()
     energy: str = ""
+    theta: str = ""
     validation_fraction: Part = 0.1
     symmetries: bool = True
 
@@ -53,6 +56,13 @@ class DataRecipe(BaseModel):
             _explained(parse_energy_range, text)
         return text
 
+    @field_validator("theta")
+    @classmethod
+    def _readable_theta(cls, text: str) -> str:
+        if text:
+            _explained(parse_angle_range, text)
+        return text
+
     @property
     def pdgs(self) -> tuple[int, ...]:
         """PDG ids of the particles."""
@@ -62,6 +72,11 @@ class DataRecipe(BaseModel):
     def energy_range(self) -> tuple[float, float]:
         """Range of incident energies in MeV."""
         return parse_energy_range(self.energy) if self.energy else (0.0, math.inf)
+
+    @property
+    def theta_range(self) -> tuple[float, float]:
+        """Range of angles from the layer normal in rad."""
+        return parse_angle_range(self.theta) if self.theta else (0.0, math.pi / 2)
 
 
 class TrainingRecipe(BaseModel):
@@ -173,25 +188,33 @@ class Recipe(BaseModel):
         return validate(Recipe, data, source)
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    path: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), detector: str | None = None
+) -> Recipe:
     """Read a recipe.
 
     Args:
-        path: The TOML file.
+        path: The TOML file, or its content as plain data.
         overrides: Changes such as `training.steps=100`, the value as in TOML (quotes may be left out).
+        detector: Name or file of the detector, instead of what the recipe says.
 
     Raises:
         FileError: If the file is missing or unreadable.
         InputError: If it has an error, or an override cannot be understood.
     """
-    data = parse_toml(read_text(path, "recipe"), str(path))
+    if isinstance(path, Mapping):
+        data, source = copy.deepcopy(dict(path)), "default recipe"
+    else:
+        data, source = parse_toml(read_text(path, "recipe"), str(path)), str(path)
+        named = data.get("detector")
+        if isinstance(named, str) and named.endswith(".toml") and not Path(named).is_absolute():
+            beside = Path(path).parent / named
+            data["detector"] = str(beside if beside.exists() else named)
+    if detector is not None:
+        data["detector"] = detector
     for text in overrides:
         _override(data, text)
-    detector = data.get("detector")
-    if isinstance(detector, str) and detector.endswith(".toml") and not Path(detector).is_absolute():
-        beside = Path(path).parent / detector
-        data["detector"] = str(beside if beside.exists() else detector)
-    return Recipe.parse(data, str(path))
+    return Recipe.parse(data, source)
 
 
 def _override(data: dict[str, Any], text: str) -> None:
@@ -203,7 +226,7 @@ def _override(data: dict[str, Any], text: str) -> None:
     for key in keys[:-1]:
         node = node.setdefault(key, {})
         if not isinstance(node, dict):
-            raise InputError(f"--set {text!r}: {key!r} is no table")
+            raise InputError(f"--set {text!r}: {key!r} is not a table")
     try:
         node[keys[-1]] = tomllib.loads(f"value = {value.strip()}")["value"]
     except tomllib.TOMLDecodeError:
@@ -213,7 +236,7 @@ def _override(data: dict[str, Any], text: str) -> None:
 def _config_type(model: Mapping[str, Any]) -> type[ApproachConfig]:
     name = model.get("approach")
     if not isinstance(name, str):
-        raise InputError(f"[model] needs approach = one of {', '.join(map(repr, sorted(models.APPROACHES)))}")
+        raise InputError(f"[model] needs approach = one of {', '.join(map(repr, models.names()))}")
     return models.get(name).config_type
 
 
@@ -239,5 +262,5 @@ def read_recipe_json(path: Path) -> Recipe:
     try:
         data = json.loads(read_text(path, "recipe of the run"))
     except json.JSONDecodeError as error:
-        raise FileError(f"'{path}' is no JSON: {error}") from error
+        raise FileError(f"'{path}' is not JSON: {error}") from error
     return Recipe.parse(data, str(path))

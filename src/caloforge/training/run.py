@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import platform
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,12 +24,10 @@ from typing import Any
 import caloforge
 from caloforge import detectors, models
 from caloforge.config import read_text
-from caloforge.detectors import Detector
-from caloforge.detectors.writer import to_toml
+from caloforge.detectors import Detector, to_toml
 from caloforge.errors import FileError, TrainingError
 from caloforge.files import atomic
-from caloforge.models._base import Approach
-from caloforge.showers import Incidents, particle_name
+from caloforge.models import Approach
 from caloforge.training import checkpoint
 from caloforge.training.recipe import Recipe, read_recipe_json
 
@@ -95,9 +94,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(read_text(path))
     except json.JSONDecodeError as error:
-        raise FileError(f"'{path}' is no JSON: {error}") from error
+        raise FileError(f"'{path}' is not JSON: {error}") from error
     if not isinstance(data, dict):
-        raise FileError(f"'{path}' holds no JSON object")
+        raise FileError(f"'{path}' does not hold a JSON object")
     return data
 
 
@@ -125,19 +124,25 @@ def describe(
             name: sum(p.numel() for p in network.parameters()) for name, network in approach.networks.items()
         },
         "data": {"file": data_name, "sha256": data_hash},
+        "conditions": list(approach.conditions),
+        "commit": commit(),
     }
 
 
-def coverage(incidents: Incidents) -> dict[str, Any]:
-    """What incidents cover: particles, energies in MeV, angles in rad."""
-    pdgs = sorted({int(pdg) for pdg in incidents.pdg})
-    return {
-        "particles": [particle_name(pdg) for pdg in pdgs],
-        "pdgs": pdgs,
-        "energy_range": [float(incidents.energy.min()), float(incidents.energy.max())],
-        "theta_range": [float(incidents.theta.min()), float(incidents.theta.max())],
-        "n_showers": len(incidents),
-    }
+def commit() -> str:
+    """Return the git commit of the code, empty if it is not run from a repository."""
+    place = Path(caloforge.__file__).parent
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(place), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
 def start_run(run: RunFolder, recipe: Recipe, detector: Detector, info: Mapping[str, Any]) -> None:
@@ -182,15 +187,16 @@ def load_run(folder: str | Path) -> tuple[Approach[Any], Recipe, dict[str, Any]]
 
     Returns:
         The approach; the recipe; and the metadata: what `run.json` holds (`versions`, `command`, `data` with
-        `file` and `sha256`, `particles` (names), `pdgs`, `energy_range` in MeV, `theta_range` in rad,
-        `n_showers`, ...), `detector` (TOML text), `step` and `score` of the generator.
+        `file` and `sha256`, `spectrum` (plain data of an `IncidentSpectrum`), `conditions`, `physics`, `commit`,
+        `n_showers` trained on, ...), `recipe` (plain data), `detector` (TOML text), `step` and `score` of the
+        generator.
 
     Raises:
         FileError: If the folder is no run, or has no trained generator yet.
     """
     run = RunFolder(Path(folder))
     if not run.recipe.exists():
-        raise FileError(f"'{folder}' is no folder of a training run (no recipe.json in it)")
+        raise FileError(f"'{folder}' is not the folder of a training run (no recipe.json in it)")
     if not run.best.exists():
         raise FileError(f"run '{folder}' has no trained model yet: train on with --resume")
     recipe = read_recipe_json(run.recipe)
@@ -199,4 +205,4 @@ def load_run(folder: str | Path) -> tuple[Approach[Any], Recipe, dict[str, Any]]
     tensors, state = checkpoint.read(run.best)
     checkpoint.load_network(approach.generator, tensors, str(run.best))
     approach.generator.eval()
-    return approach, recipe, {**read_json(run.info), "detector": text, **state}
+    return approach, recipe, {**read_json(run.info), "recipe": recipe.plain(), "detector": text, **state}

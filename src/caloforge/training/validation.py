@@ -8,7 +8,7 @@ import torch
 
 from caloforge.detectors import Detector
 from caloforge.errors import InputError, TrainingError
-from caloforge.models._base import Generator
+from caloforge.models import Generator
 from caloforge.physics.observables import observe
 from caloforge.physics.score import PhysicsScore, score_parts
 from caloforge.showers import Incidents, Showers

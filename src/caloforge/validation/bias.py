@@ -1,25 +1,35 @@
-"""Response bias and resolution ratio of a sample against the reference, in bins of incident energy."""
+"""Response bias and resolution ratio of a sample against the reference, in bins of the incident."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caloforge.physics import Observables, ResponseBin, response_bins
-from caloforge.showers import particle_name
+from caloforge.showers import Incidents, IncidentSpectrum, particle_name
+from caloforge.units import GeV, degree
 from caloforge.validation.verdict import WRONG, Z_LIMIT, judge
 
 BIAS_LIMIT, RESOLUTION_LIMIT = 0.01, 0.05
 """Response bias and relative change of the resolution above which a significant difference is `wrong`."""
 
 
+N_BINS = 4
+"""Bins of equal width in the angle theta, and in |x| and |y| from the middle of the impact points."""
+
+_LEAST_ANGLE, _LEAST_LENGTH = 1e-3, 1e-3
+"""rad and mm: what varies less does not vary."""
+
+_UNITS = {"energy": ("GeV", GeV), "theta": ("degrees", degree)}
+
+
 @dataclass(frozen=True)
 class Bias:
-    """Response and resolution of one particle in one bin of incident energy, both samples.
+    """Response and resolution of one particle in one bin of energy, angle or impact point, both samples.
 
     Attributes:
         generated: Response and resolution of the generated showers.
@@ -33,6 +43,26 @@ class Bias:
     def name(self) -> str:
         """Name of the particle."""
         return particle_name(self.reference.pdg)
+
+    @property
+    def variable(self) -> str:
+        """What is binned: `energy`, `theta`, `|x|` or `|y|`."""
+        return self.reference.variable
+
+    @property
+    def unit(self) -> str:
+        """Unit of `low` and `high`: GeV, degrees or mm."""
+        return _UNITS.get(self.variable, ("mm", 1.0))[0]
+
+    @property
+    def low(self) -> float:
+        """Lower edge in `unit`."""
+        return self.reference.low / _UNITS.get(self.variable, ("mm", 1.0))[1]
+
+    @property
+    def high(self) -> float:
+        """Upper edge in `unit`."""
+        return self.reference.high / _UNITS.get(self.variable, ("mm", 1.0))[1]
 
     @property
     def bias(self) -> float:
@@ -124,9 +154,54 @@ def _mean(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return mean, 1 / math.sqrt(sum(weights))
 
 
-def biases(generated: Observables, reference: Observables, edges: NDArray[np.float64]) -> tuple[Bias, ...]:
-    """Compare response and resolution for every particle in every bin where both samples have showers."""
+def biases(
+    generated: Observables,
+    reference: Observables,
+    edges: NDArray[np.float64],
+    variable: str = "energy",
+    values: Callable[[Incidents], NDArray[np.floating]] = lambda i: i.energy,
+) -> tuple[Bias, ...]:
+    """Compare response and resolution for every particle in every bin where both samples have enough showers.
+
+    Args:
+        generated: Showers to judge.
+        reference: Showers of Geant4.
+        edges: Of the bins.
+        variable: What is binned.
+        values: Of the variable, given incidents.
+    """
     pdgs = [int(pdg) for pdg in np.unique(reference.incidents.pdg)]
-    one = {(b.pdg, b.low): b for b in response_bins(generated, edges, pdgs)}
-    two = response_bins(reference, edges, pdgs)
-    return tuple(Bias(one[b.pdg, b.low], b) for b in two if (b.pdg, b.low) in one)
+    found = [response_bins(o, edges, pdgs, variable, values(o.incidents)) for o in (generated, reference)]
+    one = {(b.pdg, b.low): b for b in found[0]}
+    return tuple(Bias(one[b.pdg, b.low], b) for b in found[1] if (b.pdg, b.low) in one)
+
+
+def angle_biases(
+    generated: Observables, reference: Observables, spectrum: IncidentSpectrum
+) -> tuple[Bias, ...]:
+    """Compare response and resolution in four bins of theta of equal width; none if theta does not vary."""
+    low, high = spectrum.theta
+    if high - low < _LEAST_ANGLE:
+        return ()
+    return biases(generated, reference, np.linspace(low, high, N_BINS + 1), "theta", lambda i: i.theta)
+
+
+def position_biases(
+    generated: Observables, reference: Observables, spectrum: IncidentSpectrum
+) -> tuple[Bias, ...]:
+    """Compare response and resolution in four bins of |x| and of |y|, from the middle of the impact points.
+
+    None if they do not vary.
+    """
+    x0, x1, y0, y1 = spectrum.on(reference.detector).rectangle
+    found: list[Bias] = []
+    for name, low, high in (("x", x0, x1), ("y", y0, y1)):
+        if high - low >= _LEAST_LENGTH:
+            edges = np.linspace(0, (high - low) / 2, N_BINS + 1)
+            away = _from_middle(name, (low + high) / 2)
+            found += biases(generated, reference, edges, f"|{name}|", away)
+    return tuple(found)
+
+
+def _from_middle(name: str, middle: float) -> Callable[[Incidents], NDArray[np.floating]]:
+    return lambda i: np.abs(getattr(i, name).astype(np.float64) - middle)

@@ -19,13 +19,13 @@ class SparseCells:
     """The hit cells of N showers, one shower after the other.
 
     Attributes:
-        shape: (n_layers, n_rows, n_columns) of a shower.
+        shape: Axes of a shower.
         start: Where the cells of each shower start, and the end, (N + 1,).
         index: Number of each hit cell in its shower, C order, int32.
         energy: Its energy in MeV, float32.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     start: NDArray[np.int64]
     index: NDArray[np.int32]
     energy: NDArray[np.float32]
@@ -41,11 +41,10 @@ class SparseCells:
     @staticmethod
     def of(showers: Showers, threshold: float) -> SparseCells:
         """Keep the cells of showers at or above the threshold (MeV)."""
-        flat = showers.energies.reshape(len(showers), -1)
+        flat = showers.flat
         shower, cell = np.nonzero((flat >= np.float32(threshold)) & (flat > 0))
         start = np.searchsorted(shower, np.arange(len(showers) + 1)).astype(np.int64)
-        layers, rows, columns = showers.shape
-        return SparseCells((layers, rows, columns), start, cell.astype(np.int32), flat[shower, cell])
+        return SparseCells(showers.shape, start, cell.astype(np.int32), flat[shower, cell])
 
     @staticmethod
     def concatenate(parts: Sequence[SparseCells]) -> SparseCells:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caloforge.errors import MissingExtraError, require
+from caloforge.detectors import Detector
+from caloforge.errors import MissingExtraError
 from caloforge.physics import Observables
 from caloforge.progress import Progress
 from caloforge.validation.cells import SparseCells
-from caloforge.validation.features import high_level_features, single_feature_auc
+from caloforge.validation.embedding import circular
+from caloforge.validation.features import conditions, high_level_features, single_feature_auc
 from caloforge.validation.inputs import Sample
+from caloforge.validation.roc import area, auc_error, divergence
 from caloforge.validation.verdict import NOT_TESTED, judge, pull
+from caloforge.validation.windows import Window
 
 MIN_SHOWERS = 400
 """Fewest showers of either sample for a classifier to say something."""
@@ -42,21 +46,27 @@ class Task:
     """Showers of two samples to tell apart, shuffled, and cut into three parts.
 
     Attributes:
-        features: High-level features, (n, n_features); the last two are log10 of the incident energy in MeV
-            and the PDG id.
-        cells: The cells of the same showers, or None for classifiers that do not see them.
+        features: High-level features, (n, n_features).
+        conditions: What is known of the incidents, `features.CONDITIONS`, (n, 7): part of the features too.
+        cells: The cells of the same showers in a window that follows their axes, or None for classifiers that do
+            not see them.
         truth: 1 for the first sample and 0 for the second, (n,).
         train: Showers to train on (60 %).
         choose: Showers to choose the best epoch on, and to calibrate (20 %).
         test: Showers that decide (20 %).
+        scale: Energy in MeV at which the logarithm of cell energies sets in.
+        circular: Whether the second axis of the cells closes on itself.
     """
 
     features: Features
+    conditions: Features
     cells: SparseCells | None
     truth: NDArray[np.int64]
     train: Indices
     choose: Indices
     test: Indices
+    scale: float = 1.0
+    circular: bool = False
 
 
 class Learner(Protocol):
@@ -75,6 +85,11 @@ class Learner(Protocol):
     @property
     def on_cells(self) -> bool:
         """Whether it needs the cells."""
+        ...
+
+    @property
+    def on_array(self) -> bool:
+        """Whether it needs cells in a regular array."""
         ...
 
     def scores(self, task: Task, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -156,7 +171,8 @@ def classify(
     """Train and test a classifier on both samples, and on halves of the reference for the floor.
 
     As many showers of either sample are used as the smaller has, thresholds are applied to both, and both are
-    shuffled alike.
+    shuffled alike. Classifiers on cells see them in a window that follows the shower axis, so that a spread of angles
+    or impact points does not hide what happens around it.
 
     Args:
         key: Name of the result.
@@ -173,7 +189,13 @@ def classify(
             f"{n} showers are too few for a classifier; at least {MIN_SHOWERS} of either sample are needed"
         )
         return Classifier(key, learner.name, learner.features, n, skipped=reason)
+    detector = reference.observables.detector
+    if learner.on_array and len(detector.shape) != 3:
+        reason = f"it needs cells in a regular array, which the readout of {detector.name!r} is not"
+        return Classifier(key, learner.name, learner.features, n, skipped=reason)
     began = time.monotonic()
+    if learner.on_cells:
+        generated, reference = in_window(generated, reference)
     values, floors = [], []
     try:
         for seed in seeds:
@@ -241,16 +263,25 @@ def _one(
     return _Result(auc, error, divergence(choose, task.truth[task.choose], test, truth))
 
 
+def in_window(generated: Sample, reference: Sample) -> tuple[Sample, Sample]:
+    """Return both samples with their cells in the window that the reference asks for."""
+    incidents = [s.observables.incidents[: len(s.cells)] for s in (generated, reference)]
+    window = Window.of(reference.cells, incidents[1], reference.observables.detector)
+    one, two = (
+        replace(s, cells=window.seen(s.cells, i))
+        for s, i in zip((generated, reference), incidents, strict=True)
+    )
+    return one, two
+
+
 def make_task(
     samples: tuple[Sample, Sample], chosen: Sequence[Indices], rng: np.random.Generator, on_cells: bool
 ) -> Task:
     """Put showers of two samples together, shuffled, 60 % to train, 20 % to choose, 20 % to test."""
-    features = np.concatenate(
-        [high_level_features(s.observables[rows])[0] for s, rows in zip(samples, chosen, strict=True)]
-    )
-    cells = None
-    if on_cells:
-        cells = SparseCells.concatenate([s.cells[rows] for s, rows in zip(samples, chosen, strict=True)])
+    pairs = list(zip(samples, chosen, strict=True))
+    features = np.concatenate([high_level_features(s.observables[rows])[0] for s, rows in pairs])
+    known = np.concatenate([conditions(s.observables.incidents[rows]) for s, rows in pairs])
+    cells = SparseCells.concatenate([s.cells[rows] for s, rows in pairs]) if on_cells else None
     truth = np.concatenate([np.ones(len(chosen[0]), np.int64), np.zeros(len(chosen[1]), np.int64)])
     parts: list[list[Indices]] = [[], [], []]
     for kind in (1, 0):
@@ -259,54 +290,19 @@ def make_task(
         for part, rows in zip(parts, np.split(own, cuts), strict=True):
             part.append(rows)
     train, choose, test = (rng.permutation(np.concatenate(part)) for part in parts)
-    return Task(features, cells, truth, train, choose, test)
+    detector = samples[1].observables.detector
+    scale = energy_scale(detector, samples[1].observables.threshold)
+    return Task(features, known, cells, truth, train, choose, test, scale, circular(detector))
 
 
-def area(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:
-    """Return the area under the ROC curve: how often a score of the first sample is the larger.
+def energy_scale(detector: Detector, threshold: float) -> float:
+    """Return the energy in MeV at which the logarithm of cell energies sets in.
 
-    >>> area(np.array([1.0, 2.0]), np.array([0.0, 1.0]))
-    0.875
+    Five times the threshold, at most what a minimum ionising particle leaves: hits at the threshold are small
+    numbers, not zero, and the hottest cells of order 10.
     """
-    ordered = np.sort(second)
-    below = np.searchsorted(ordered, first, side="left") + np.searchsorted(ordered, first, side="right")
-    return float(below.sum(dtype=np.float64)) / (2 * len(first) * len(second))
-
-
-def divergence(
-    choose: NDArray[np.floating],
-    choose_truth: NDArray[np.integer],
-    test: NDArray[np.floating],
-    test_truth: NDArray[np.integer],
-) -> float:
-    """Return the Jensen-Shannon divergence that a classifier sees, 0 (equal) to 1 (disjoint).
-
-    Scores are turned into probabilities by an isotonic fit on one part of the showers; with those of the test
-    part, 1 - (binary cross-entropy) / ln 2 is the divergence in bits (CaloChallenge, arXiv:2410.21611), a
-    lower limit of the true one, so negative fluctuations are set to 0.
-
-    Args:
-        choose: Scores to calibrate with, (n,).
-        choose_truth: Their samples, 1 or 0.
-        test: Scores that decide, (m,).
-        test_truth: Their samples.
-    """
-    isotonic = require("sklearn.isotonic", "report")
-    fit = isotonic.IsotonicRegression(out_of_bounds="clip", y_min=1e-3, y_max=1 - 1e-3)
-    p = fit.fit(choose, choose_truth).predict(test)
-    entropy = -np.mean(np.where(test_truth == 1, np.log(p), np.log(1 - p)))
-    return float(np.clip(1 - entropy / math.log(2), 0, 1))
-
-
-def auc_error(auc: float, n: int, m: int) -> float:
-    """Return the statistical error of an AUC (Hanley and McNeil, Radiology 143 (1982) 29).
-
-    >>> round(auc_error(0.5, 10_000, 10_000), 4)
-    0.0041
-    """
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    variance = auc * (1 - auc) + (n - 1) * (q1 - auc**2) + (m - 1) * (q2 - auc**2)
-    return math.sqrt(max(variance, 0.0) / (n * m))
+    mip = float(detector.mip_energy.min())
+    return min(5 * threshold, mip) if threshold > 0 else mip
 
 
 def tell_tales(generated: Observables, reference: Observables) -> tuple[TellTale, ...]:

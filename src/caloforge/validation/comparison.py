@@ -22,6 +22,10 @@ ROWS = (
     ("auc_resnet_cells", "AUC, 3D ResNet on cells"),
     ("response_bias", "largest response bias, decades"),
     ("resolution_bias", "largest resolution bias, decades"),
+    ("response_bias_theta", "largest response bias, theta"),
+    ("resolution_bias_theta", "largest resolution bias, theta"),
+    ("response_bias_position", "largest response bias, position"),
+    ("resolution_bias_position", "largest resolution bias, position"),
     ("separation_max", "largest separation power"),
     ("layer_correlation", "layer correlation"),
     ("fpd", "FPD"),
@@ -39,6 +43,14 @@ ROWS = (
 
 _TWO_SIDED = {"precision", "recall", "density", "coverage", "diversity", "memorised"}
 """Numbers of which the one closest to the floor is the best; of the others it is the smallest."""
+
+
+_BIASES = {
+    f"{part}_bias{key}": f"{name}{where}"
+    for part, name in (("response", "response bias"), ("resolution", "resolution"))
+    for key, where in (("", ""), ("_theta", ", theta"), ("_position", ", position"))
+}
+"""The verdicts that go with numbers."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +110,20 @@ def check_reports(reports: Sequence[Report]) -> list[str]:
     warnings = []
     for what, values in (
         ("references", {r.metrics["samples"]["reference"]["sha256"] for r in reports}),
+        (
+            "spectra of incidents",
+            {r.metrics["samples"]["generated"]["spectrum"] for r in reports if _declares(r)},
+        ),
         ("numbers of generated showers", {r.metrics["samples"]["generated"]["showers"] for r in reports}),
         ("levels", {r.metrics["level"] for r in reports}),
     ):
         if len(values) > 1:
             warnings.append(f"the reports have different {what}: compare their numbers with care")
     return warnings
+
+
+def _declares(report: Report) -> bool:
+    return bool(report.metrics["samples"]["generated"]["spectrum_declared"])
 
 
 def table(reports: Sequence[Report]) -> list[dict[str, Any]]:
@@ -143,10 +163,8 @@ def _cell(metrics: dict[str, Any], key: str) -> dict[str, Any]:
             found |= {"error": s["error"], "floor": s["floor"], "verdict": s["verdict"]}
     if key == "physics_score":
         found["floor"] = metrics["physics_score"]["floor"]
-    if key == "response_bias":
-        found["verdict"] = metrics["verdicts"].get("response bias")
-    if key == "resolution_bias":
-        found["verdict"] = metrics["verdicts"].get("resolution")
+    if key in _BIASES:
+        found["verdict"] = metrics["verdicts"].get(_BIASES[key])
     return found
 
 

@@ -4,11 +4,8 @@
   const data = JSON.parse(document.getElementById("display-data").textContent);
   const root = document.getElementById("event-display");
   if (!data.pairs.length) { root.hidden = true; return; }
-  const { detector, pairs } = data;
-  const [, nRows, nColumns] = detector.shape;
-  const size = { z: detector.size[0], y: detector.size[1], x: detector.size[2] };
-  const ends = (values, width) => [Math.min(...values) - width / 2, Math.max(...values) + width / 2];
-  const range = { z: ends(detector.z, size.z), y: ends(detector.y, size.y), x: ends(detector.x, size.x) };
+  const { detector, cells: boxes, pairs } = data;
+  const range = { z: detector.z, y: detector.y, x: detector.x };
   const middle = Object.fromEntries(Object.entries(range).map(([k, [a, b]]) => [k, (a + b) / 2]));
   const radius = Math.hypot(...Object.values(range).map(([a, b]) => (b - a) / 2));
   const stops = [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
@@ -19,7 +16,8 @@
   pairs.forEach((pair, number) => {
     const option = document.createElement("option");
     option.value = number;
-    option.textContent = `${pair.particle}, ${pair.reference.energy.toPrecision(3)} GeV`;
+    const { energy, theta } = pair.reference;
+    option.textContent = `${pair.particle}, ${energy.toPrecision(3)} GeV` + (theta ? `, ${theta} degrees` : "");
     choice.append(option);
   });
   choice.value = Math.min(1, pairs.length - 1);
@@ -54,6 +52,11 @@
   const edges = [[0, 1], [1, 2], [2, 3], [3, 0], [4, 5], [5, 6], [6, 7], [7, 4], [0, 4], [1, 5], [2, 6], [3, 7]];
   const faces = [[[0, 1, 2, 3], 0.8], [[4, 5, 6, 7], 0.8], [[0, 1, 5, 4], 0.62], [[3, 2, 6, 7], 1], [[0, 3, 7, 4], 0.9], [[1, 2, 6, 5], 0.9]];
 
+  function circles(project) {  // the outlines of a cylinder, front and back
+    const angles = Array.from({ length: 61 }, (_, k) => (2 * Math.PI * k) / 60);
+    return range.z.map((z) => angles.map((a) => project(z, range.y[1] * Math.sin(a), range.x[1] * Math.cos(a))));
+  }
+
   function draw(canvas, shower, title) {
     const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
     canvas.width = width * ratio; canvas.height = height * ratio;
@@ -64,7 +67,13 @@
     const box = corners.map(([z, y, x]) => project(range.z[z], range.y[y], range.x[x]));
     const back = box.reduce((far, p, k) => (p[2] > box[far][2] ? k : far), 0);
     g.lineWidth = 1;
-    edges.filter((e) => e.includes(back)).forEach((e) => line(g, e.map((k) => box[k]), "#d5d9e0"));
+    if (detector.round) circles(project).forEach((points) => line(g, points, "#d5d9e0"));
+    else edges.filter((e) => e.includes(back)).forEach((e) => line(g, e.map((k) => box[k]), "#d5d9e0"));
+    const [y0, x0] = shower.entry, [sy, sx] = shower.slope;
+    const along = (z) => project(z, y0 + sy * z, x0 + sx * z);
+    g.setLineDash([3, 4]);
+    line(g, range.z.map(along), "#c8102e");
+    g.setLineDash([]);
     const cut = lowest * Math.pow(highest / lowest, Number(slider.value));
     const cells = [];
     let total = 0;
@@ -72,14 +81,13 @@
       const energy = shower.energies[k];
       total += energy;
       if (energy < cut) return;
-      const layer = Math.floor(cell / (nRows * nColumns)), within = cell % (nRows * nColumns);
-      const place = [detector.z[layer], detector.y[within], detector.x[within]];
-      cells.push({ place, energy, depth: project(...place)[2] });
+      const [z, y, x, high, wide] = boxes[cell];
+      cells.push({ place: [z, y, x], high, wide, energy, depth: project(z, y, x)[2] });
     });
     cells.sort((a, b) => b.depth - a.depth);
-    for (const { place, energy } of cells) {
+    for (const { place, high, wide, energy } of cells) {
       const grow = 0.3 + 0.16 * Math.min(Math.log(energy / lowest) / Math.log(highest / lowest), 1);
-      const half = [size.z * 0.33, size.y * grow, size.x * grow];
+      const half = [detector.thickness * 0.33, high * grow, wide * grow];
       const p = corners.map((c) => project(...c.map((side, k) => place[k] + (2 * side - 1) * half[k])));
       for (const [ids, shade] of faces) {
         const depth = ids.reduce((sum, k) => sum + p[k][2], 0) / 4;
@@ -91,16 +99,16 @@
         g.fill();
       }
     }
-    edges.filter((e) => !e.includes(back)).forEach((e) => line(g, e.map((k) => box[k]), "#e6e9ee"));
-    const entry = project(range.z[0], middle.y, middle.x), before = project(range.z[0] - 0.25 * (range.z[1] - range.z[0]), middle.y, middle.x);
+    if (!detector.round) edges.filter((e) => !e.includes(back)).forEach((e) => line(g, e.map((k) => box[k]), "#e6e9ee"));
     g.lineWidth = 1.6;
-    line(g, [before, entry], "#c8102e");
+    line(g, [range.z[0] - 0.25 * (range.z[1] - range.z[0]), range.z[0]].map(along), "#c8102e");
     g.fillStyle = "#1f2530";
     g.font = "600 15px Georgia, serif";
     g.fillText(title, 10, 20);
     g.font = "13px Georgia, serif";
     g.fillStyle = "#667085";
-    g.fillText(`${shower.energy.toPrecision(4)} GeV; visible ${total.toPrecision(4)} MeV in ${shower.cells.length} cells`, 10, 38);
+    const angle = shower.theta ? `, theta ${shower.theta}, phi ${shower.phi} degrees` : "";
+    g.fillText(`${shower.energy.toPrecision(4)} GeV${angle}; visible ${total.toPrecision(4)} MeV in ${shower.cells.length} cells`, 10, 38);
   }
 
   function bar() {

@@ -29,19 +29,22 @@ from caloforge.validation.bias import (
     BIAS_LIMIT,
     RESOLUTION_LIMIT,
     Bias,
+    angle_biases,
     biases,
     mean_bias,
     mean_resolution_ratio,
+    position_biases,
 )
 from caloforge.validation.classifier import Classifier, TellTale, classify, tell_tales
 from caloforge.validation.findings import Finding, findings
 from caloforge.validation.floor import resample
 from caloforge.validation.histograms import Histogram
-from caloforge.validation.inputs import Sample, carried_detector, check_pair, read_sample
+from caloforge.validation.inputs import Sample, carried_detector, read_sample
 from caloforge.validation.integrity import Check, checks
 from caloforge.validation.levels import LEVELS, Level
 from caloforge.validation.metrics import Comparison, compare
 from caloforge.validation.originality import diversity, memorisation
+from caloforge.validation.pairs import check_pair
 from caloforge.validation.quantities import QUANTITIES
 from caloforge.validation.scores import (
     Score,
@@ -96,6 +99,8 @@ class Evaluation:
         tell_tales: The features that tell the samples apart best on their own.
         bins: Response bias and resolution ratio in bins of energy (steps 1, 2, 5).
         decades: The same per decade of energy.
+        angles: The same in bins of theta, if it varies.
+        positions: The same in bins of |x| and |y| of the impact point, if it varies.
         fits: Resolution against energy, per particle.
         scores: Numbers for the whole of the samples: FPD, KPD, coverage, correlations, diversity, ...
         checks: Copies, empty showers, rounding, threshold.
@@ -115,6 +120,8 @@ class Evaluation:
     tell_tales: tuple[TellTale, ...]
     bins: tuple[Bias, ...]
     decades: tuple[Bias, ...]
+    angles: tuple[Bias, ...]
+    positions: tuple[Bias, ...]
     fits: tuple[Fit, ...]
     scores: tuple[Score, ...]
     checks: tuple[Check, ...]
@@ -147,9 +154,10 @@ class Evaluation:
         found |= {f"AUC: {c.name}, {c.features}": c.verdict for c in self.classifiers if not c.skipped}
         found |= {s.name: s.verdict for s in self.scores if not s.skipped}
         found |= {c.name: c.verdict for c in self.checks}
-        if self.bins:
-            found["response bias"] = worst(b.verdict for b in self.bins)
-            found["resolution"] = worst(b.resolution_verdict for b in self.bins)
+        for where, bins in (("", self.bins), (", theta", self.angles), (", position", self.positions)):
+            if bins:
+                found[f"response bias{where}"] = worst(b.verdict for b in bins)
+                found[f"resolution{where}"] = worst(b.resolution_verdict for b in bins)
         return found
 
     @property
@@ -190,7 +198,7 @@ def evaluate(
         training: The showers that the model was trained on: adds the test of memorisation.
         detector: The detector of all showers. If it is not given, files that do not say are taken to be of
             the detector of the others.
-        pdg: PDG id of the incidents in files that do not say (electrons).
+        pdg: PDG id of the incidents in files that do not say.
         bar: Show progress bars.
 
     Raises:
@@ -207,7 +215,7 @@ def evaluate(
     rng = np.random.default_rng((seed, 3))
     plain_fake, plain_true = fake.unweighted(rng), true.unweighted(rng)
     one, two = plain_fake.observables, plain_true.observables
-    energies = two.incidents.energy
+    energies, spectrum = two.incidents.energy, plain_true.spectrum
     bins = biases(one, two, energy_edges(energies))
     floor, floor_error = physics_score_floor(one, two, np.random.default_rng((seed, 2)))
     return Evaluation(
@@ -222,6 +230,8 @@ def evaluate(
         tell_tales=tell_tales(one, two),
         bins=bins,
         decades=biases(one, two, decade_edges(energies)),
+        angles=angle_biases(one, two, spectrum),
+        positions=position_biases(one, two, spectrum),
         fits=_fits(bins),
         scores=tuple(_scores(plain_fake, plain_true, known, bins, seed)),
         checks=checks(fake, true),
@@ -242,7 +252,7 @@ def _samples(
     sources = {"generated": generated, "reference": reference}
     if training is not None:
         sources["training"] = training
-    carried = {name: detector or carried_detector(source) for name, source in sources.items()}
+    carried = {name: detector or carried_detector(source, pdg) for name, source in sources.items()}
     known = next((one for one in (carried["reference"], *carried.values()) if one is not None), None)
     found: dict[str, Sample] = {}
     for name, source in sources.items():

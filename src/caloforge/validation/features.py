@@ -8,23 +8,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caloforge.physics import Observables
+from caloforge.showers import Incidents
+
+CONDITIONS = ("log incident energy", "particle", "theta", "sin theta cos phi", "sin theta sin phi", "x", "y")
+"""What classifiers are told of the incident: log10 of MeV, PDG id, rad, and mm from the centre of the readout."""
+
+
+def conditions(incidents: Incidents) -> NDArray[np.float32]:
+    """Return what classifiers are told of incidents, (n_showers, 7); the azimuth says nothing where theta is 0."""
+    sine = np.sin(incidents.theta)
+    columns = (
+        _log(incidents.energy),
+        incidents.pdg,
+        incidents.theta,
+        sine * np.cos(incidents.phi),
+        sine * np.sin(incidents.phi),
+        incidents.x,
+        incidents.y,
+    )
+    return np.stack([column.astype(np.float32) for column in columns], axis=1)
 
 
 def high_level_features(observables: Observables) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Return the features that classifiers see.
 
-    Per layer: energy, hits, centre x and y, width x and y. Of the shower: depth, response, maximum cell. And
-    the conditions: incident energy and particle. Energies are given as log10 of MeV (0.001 MeV where empty).
+    Per layer: energy, hits, centre (along and across phi, from the shower axis; x and y where theta is 0), width x and
+    y. Of the shower: depth, response, maximum cell, centroid along and across phi and its distance from the axis. And
+    the incident, `CONDITIONS`. Energies are given as log10 of MeV (0.001 MeV where empty).
 
     Returns:
-        The features, (n_showers, 6 n_layers + 5), and their names.
+        The features, (n_showers, 6 n_layers + 13), and their names.
     """
     o = observables
+    along, across = o.along_phi(o.centre_x, o.centre_y)
+    centroid = o.centroid_along_phi
     layered: dict[str, NDArray[Any]] = {
         "log energy": _log(o.layer_energies),
         "hits": o.layer_hits,
-        "centre x": o.centre_x,
-        "centre y": o.centre_y,
+        "centre along phi": along,
+        "centre across phi": across,
         "width x": o.width_x,
         "width y": o.width_y,
     }
@@ -32,13 +54,15 @@ def high_level_features(observables: Observables) -> tuple[NDArray[np.float32], 
         "depth": o.depth_x0,
         "response": o.response,
         "log maximum cell": _log(o.maximum),
-        "log incident energy": _log(o.incidents.energy),
-        "particle": o.incidents.pdg,
+        "centroid along phi": centroid[:, 0],
+        "centroid across phi": centroid[:, 1],
+        "centroid from the axis": np.hypot(*centroid.T),
     }
     n_layers = o.layer_energies.shape[1]
     names = [f"{name}, layer {layer}" for name in layered for layer in range(n_layers)] + list(single)
     columns = [*layered.values(), *(values[:, None] for values in single.values())]
-    return np.concatenate([values.astype(np.float32) for values in columns], axis=1), tuple(names)
+    features = [values.astype(np.float32) for values in columns]
+    return np.concatenate([*features, conditions(o.incidents)], axis=1), (*names, *CONDITIONS)
 
 
 def _log(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 
 from caloforge.physics import layer_correlation
-from caloforge.showers import particle_name
-from caloforge.units import GeV
-from caloforge.validation.bias import BIAS_LIMIT, RESOLUTION_LIMIT, Bias
 from caloforge.validation.evaluation import Evaluation
 from caloforge.validation.floor import effective_number
 from caloforge.validation.histograms import Histogram
@@ -22,11 +19,11 @@ from caloforge.validation.plotting import (
     Figure,
     Steps,
     draw,
-    energy_axis,
     png,
     ratio_panels,
     style,
 )
+from caloforge.validation.response_figures import response, response_by_incident
 
 
 def figures(evaluation: Evaluation) -> tuple[Figure, ...]:
@@ -71,7 +68,7 @@ def _grid(evaluation: Evaluation, names: Sequence[str], per_row: int = 3) -> Any
         ratio.set_xlabel(histogram.quantity.label)
         title = _value(evaluation, name, int(column) if column else None)
         if column:
-            title = f"{name}, {histogram.quantity.column_name(int(column))}: {title}"
+            title = f"{name}, {histogram.quantity.column_name(int(column), evaluation.detector)}: {title}"
         top.set_title(title)
     panels[0][0].legend(loc="best")
     return figure
@@ -99,13 +96,21 @@ _GRIDS = {
     ),
     "moments": (
         "Moments and asymmetries",
-        "Energy-weighted mean and standard deviation along each axis, and how much single showers break the "
-        "symmetries of the detector; ",
-        (*_MOMENTS, "asymmetry x", "asymmetry y", "asymmetry xy"),
+        "Energy-weighted mean and standard deviation along each axis, x and y from the shower axis, and the mean "
+        "along and across the azimuth of the incident (x and y at normal incidence); how much single showers break "
+        "the symmetry about their axis; ",
+        (
+            *_MOMENTS,
+            "centroid along phi",
+            "centroid across phi",
+            "asymmetry x",
+            "asymmetry y",
+            "asymmetry xy",
+        ),
     ),
     "two-point": (
         "Neighbouring cells and hottest cells",
-        "Two-point functions along the axis (the same cell in the next layer) and across; energy and layer "
+        "Two-point functions in the directions of the readout (z: the cell behind); energy and layer "
         "of the hottest cells; ",
         (*_TWO_POINT, "hottest cells#1", "hottest cells#4", "hottest layers#0"),
     ),
@@ -131,7 +136,7 @@ def _profiles(evaluation: Evaluation) -> Figure:
     return Figure(
         "profiles",
         "Shower profiles",
-        "Mean energy per shower along the axis (by layer), by distance from the axis, and across in x and y.",
+        "Mean energy per shower along the axis (by layer), by distance from the axis, and across in x and y from it.",
         png(figure),
     )
 
@@ -207,93 +212,6 @@ def _per_layer(evaluation: Evaluation) -> Figure:
     )
 
 
-def _response(evaluation: Evaluation) -> Figure | None:
-    pdgs = sorted({b.reference.pdg for b in evaluation.bins})
-    if not pdgs:  # too few showers in every bin of energy
-        return None
-    figure, panels = ratio_panels(2 * len(pdgs), 2, (5.2, 3.9))
-    for row, pdg in enumerate(pdgs):
-        bins = [b for b in evaluation.bins if b.reference.pdg == pdg]
-        top, ratio = panels[2 * row]
-        _against_energy(
-            top,
-            ratio,
-            bins,
-            [(100 * b.response, 100 * b.response_error) for b in (x.reference for x in bins)],
-            [(100 * b.response, 100 * b.response_error) for b in (x.generated for x in bins)],
-            [(b.bias + 1, b.bias_error) for b in bins],
-            (BIAS_LIMIT / 3, BIAS_LIMIT),
-        )
-        top.set_ylabel("response [%]")
-        top.set_title(f"{_latex(pdg)}: response")
-        top, ratio = panels[2 * row + 1]
-        _against_energy(
-            top,
-            ratio,
-            bins,
-            [(100 * b.resolution, 100 * b.resolution_error) for b in (x.reference for x in bins)],
-            [(100 * b.resolution, 100 * b.resolution_error) for b in (x.generated for x in bins)],
-            [(b.resolution_ratio, b.resolution_ratio_error) for b in bins],
-            (RESOLUTION_LIMIT / 3, RESOLUTION_LIMIT),
-        )
-        fit = next(f for f in evaluation.fits if f.particle == particle_name(pdg))
-        for one, colour in ((fit.reference, BAND), (fit.generated, MODELS[0])):
-            if one is not None:
-                energy = np.geomspace(bins[0].reference.low, bins[-1].reference.high, 100)
-                top.plot(energy / GeV, 100 * one(energy), color=colour, linewidth=0.8, linestyle="--")
-        top.set_ylabel(r"resolution $\sigma/\mu$ [%]")
-        top.set_title(f"{_latex(pdg)}: resolution")
-    panels[0][0].legend(loc="upper right")
-    return Figure(
-        "response",
-        "Response and resolution against energy",
-        "Mean and relative standard deviation of visible / incident energy in bins of incident energy. "
-        "Shaded in the ratio: up to the limit of a wrong result (1 % and 5 %), and a third of it. Dashed: "
-        "the fit a/√E ⊕ b/E ⊕ c.",
-        png(figure),
-    )
-
-
-def _latex(pdg: int) -> str:
-    known = {11: "$e^-$", -11: "$e^+$", 22: r"$\gamma$", 111: r"$\pi^0$", 211: r"$\pi^+$", -211: r"$\pi^-$"}
-    return known.get(pdg, particle_name(pdg))
-
-
-def _against_energy(
-    top: Any,
-    ratio: Any,
-    bins: Sequence[Bias],
-    reference: Sequence[tuple[float, float]],
-    generated: Sequence[tuple[float, float]],
-    ratios: Sequence[tuple[float, float]],
-    limits: tuple[float, float],
-) -> None:
-    from matplotlib import ticker
-
-    low = np.array([b.reference.low for b in bins]) / GeV
-    high = np.array([b.reference.high for b in bins]) / GeV
-    centres = np.sqrt(low * high)
-    for number, (left, right, (value, error)) in enumerate(zip(low, high, reference, strict=True)):
-        label = "Geant4" if number == 0 else None
-        top.fill_between(
-            [left, right], value - error, value + error, color=REFERENCE, label=label, linewidth=0
-        )
-        top.plot([left, right], [value, value], color=BAND, linewidth=1)
-    for axes, points, label in ((top, generated, "model"), (ratio, ratios, None)):
-        values, errors = np.array(points).reshape(-1, 2).T
-        axes.errorbar(
-            centres, values, errors, fmt="o", color=MODELS[0], markersize=4, linewidth=1.1, label=label
-        )
-    for limit, colour in zip(reversed(limits), ("#eceef1", "#d9dde2"), strict=True):
-        ratio.axhspan(1 - limit, 1 + limit, color=colour, linewidth=0)
-    ratio.axhline(1, color="black", linewidth=0.6)
-    values, errors = np.array(ratios).reshape(-1, 2).T
-    reach = 1.2 * float(np.nanmax(np.abs(values - 1) + errors, initial=limits[1]))
-    ratio.set_ylim(1 - reach, 1 + reach)
-    ratio.yaxis.set_major_locator(ticker.MaxNLocator(3, prune="both"))
-    energy_axis(ratio)
-
-
 def _correlations(evaluation: Evaluation) -> Figure:
     import matplotlib.pyplot as plt
 
@@ -346,7 +264,8 @@ def _classifiers(evaluation: Evaluation) -> Figure | None:
 
 _FIGURES: tuple[Callable[[Evaluation], Figure | None], ...] = (
     _classifiers,
-    _response,
+    response,
+    response_by_incident,
     _gridded("observables"),
     _gridded("development"),
     _profiles,

@@ -1,11 +1,10 @@
-"""The two samples of a comparison: reading them, and refusing pairs that do not compare."""
+"""The samples of a comparison: showers observed piece by piece."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -15,7 +14,7 @@ from caloforge.detectors import Detector, check_shape
 from caloforge.errors import FileError, InputError
 from caloforge.physics import DetailedObservables, observe_details
 from caloforge.progress import progress
-from caloforge.showers import Incidents, ShowerFile, Showers, particle_name
+from caloforge.showers import Incidents, IncidentSpectrum, ShowerFile, Showers, particle_name
 from caloforge.units import GeV
 from caloforge.validation.cells import SparseCells
 
@@ -60,6 +59,21 @@ class Sample:
         return bool(np.ptp(self.weights) > 0)
 
     @property
+    def declared(self) -> IncidentSpectrum | None:
+        """The spectrum of incidents as the file says, or None if it does not.
+
+        Raises:
+            InputError: If what it says is not a spectrum.
+        """
+        text = self.provenance.get("spectrum")
+        return IncidentSpectrum.parse_json(text, f"{self.name}: spectrum") if text else None
+
+    @property
+    def spectrum(self) -> IncidentSpectrum:
+        """The spectrum of incidents as the file says, or else around those that are there."""
+        return self.declared or IncidentSpectrum.around(self.observables.incidents)
+
+    @property
     def example(self) -> int:
         """The shower for the event display: of the first particle, the closest to 50 GeV."""
         return _nearest(self.observables.incidents[: len(self.cells)])
@@ -100,7 +114,7 @@ def read_sample(
         detector: The detector, where the showers do not carry it.
         bar: Show a progress bar.
         weights: Monte Carlo weights, (N,); the dataset `weights` of the file, or 1, if not given.
-        pdg: PDG id of the incidents where the file does not say (electrons).
+        pdg: PDG id of the incidents where the file does not say.
 
     Raises:
         FileError: If the file cannot be used.
@@ -136,8 +150,12 @@ def read_sample(
         return _joined(name, parts, weights, file.provenance, file.kind, _sha256(Path(source)))
 
 
-def carried_detector(source: Showers | Sample | str | Path) -> Detector | None:
+def carried_detector(source: Showers | Sample | str | Path, pdg: int | None = None) -> Detector | None:
     """Return the detector that showers or their file say they are of, or None if they do not say.
+
+    Args:
+        source: Showers, a sample, or the path of a file.
+        pdg: PDG id of the incidents where the file does not say.
 
     Raises:
         FileError: If the file cannot be used.
@@ -146,7 +164,7 @@ def carried_detector(source: Showers | Sample | str | Path) -> Detector | None:
         return source.detector
     if isinstance(source, Sample):
         return source.observables.detector
-    with ShowerFile(source) as file:
+    with ShowerFile(source, pdg=pdg) as file:
         return file.detector
 
 
@@ -211,73 +229,7 @@ def _nearest(incidents: Incidents) -> int:
     return int(np.argmin(np.where(incidents.pdg == incidents.pdg.min(), distance, np.inf)))
 
 
-def check_pair(generated: Sample, reference: Sample) -> None:
-    """Refuse samples whose difference would say nothing about the model.
-
-    Raises:
-        InputError: If detectors, particles, their mix or the incident spectra differ; naming both sides.
-    """
-    one, two = generated.observables, reference.observables
-    if one.detector.shape != two.detector.shape or one.detector.readout != two.detector.readout:
-        raise InputError(
-            f"{generated.name} has detector {one.detector.name!r} {one.detector.shape}, "
-            f"{reference.name} {two.detector.name!r} {two.detector.shape}: they do not compare"
-        )
-    if not two.visible_energy.any():
-        raise InputError(
-            f"{reference.name}: all {len(reference)} showers are empty above {two.threshold} MeV"
-        )
-    if one.threshold != two.threshold:
-        raise InputError(
-            f"{generated.name} has a threshold of {one.threshold} MeV, {reference.name} one of "
-            f"{two.threshold} MeV: compare showers of the same detector"
-        )
-    _check_mix(generated, reference)
-    for pdg in np.unique(two.incidents.pdg):
-        _check_spectrum(generated, reference, int(pdg))
-
-
 def particle_counts(sample: Sample) -> dict[str, int]:
     """Return the number of showers by particle name."""
     pdgs, counts = np.unique(sample.observables.incidents.pdg, return_counts=True)
     return {particle_name(int(pdg)): int(n) for pdg, n in zip(pdgs, counts, strict=True)}
-
-
-def _check_mix(generated: Sample, reference: Sample) -> None:
-    one, two = particle_counts(generated), particle_counts(reference)
-    noise = 5 * np.sqrt(0.25 / len(generated) + 0.25 / len(reference))
-    differs = any(
-        abs(one.get(name, 0) / len(generated) - two.get(name, 0) / len(reference)) > 0.02 + noise
-        for name in {*one, *two}
-    )
-    if differs or set(one) != set(two):
-        raise InputError(
-            f"the particles differ: {generated.name} has {_mix(one)}, {reference.name} {_mix(two)}; "
-            "generate the same mix"
-        )
-
-
-def _mix(counts: dict[str, int]) -> str:
-    return ", ".join(f"{n} {name}" for name, n in counts.items())
-
-
-def _check_spectrum(generated: Sample, reference: Sample, pdg: int) -> None:
-    """Compare incident energies by the largest difference of the cumulative distributions."""
-    one, two = (
-        np.sort(s.observables.incidents.energy[s.observables.incidents.pdg == pdg])
-        for s in (generated, reference)
-    )
-    grid = np.concatenate([one, two])
-    below = (np.searchsorted(v, grid * (1 + 1e-5), side="right") / len(v) for v in (one, two))
-    distance = float(np.abs(next(below) - next(below)).max())
-    if distance > 0.03 + 2.2 * np.sqrt(1 / len(one) + 1 / len(two)):
-        raise InputError(
-            f"the incident energies of {particle_name(pdg)} differ: {generated.name} has {_range(one)}, "
-            f"{reference.name} {_range(two)} (their cumulative distributions differ by {distance:.2f}); "
-            "generate with the same spectrum"
-        )
-
-
-def _range(energy: Any) -> str:
-    low, middle, high = (float(np.quantile(energy, q)) / GeV for q in (0, 0.5, 1))
-    return f"{low:.3g} to {high:.3g} GeV (median {middle:.3g})"

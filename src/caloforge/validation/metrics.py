@@ -163,7 +163,8 @@ def compare(
         floor = _chi2_floor(binned[1], resampling.halves)
         p_value = min(1.0, len(columns) * min(_p_chi2(*one) for one in columns))
     fake, true = binned
-    shift, shift_error, shift_column, p_shift = _shift(quantity, residuals, weights)
+    shift, shift_error, number, p_shift = _shift(quantity, residuals, weights)
+    shift_column = "" if number is None else quantity.column_name(number, reference.detector)
     spread, spread_error, p_spread = _spread(quantity, residuals, weights)
     values = separation_power(fake.total(), true.total())
     boot = separation_power(fake.filled(resampling.generated), true.filled(resampling.reference))
@@ -293,20 +294,20 @@ def _p_normal(z: float) -> float:
 
 def _shift(
     quantity: Quantity, residuals: list[Floats], weights: tuple[Floats, Floats]
-) -> tuple[float, float, str, float]:
-    """Return the most significant shift of a mean: value, error, column and p-value."""
+) -> tuple[float, float, int | None, float]:
+    """Return the most significant shift of a mean: value, error, column (of several) and p-value."""
     parts = [_mean_and_error(v, w) for v, w in zip(residuals, weights, strict=True)]
     difference = parts[0][0] - parts[1][0]
     error = np.hypot(parts[0][1], parts[1][1])
     if quantity.kind == "profile":  # the shape of a profile is the business of chi2
-        return 0.0, 0.0, "", 1.0
+        return 0.0, 0.0, None, 1.0
     enough = [(np.abs(v - np.median(v, axis=0)) > 1e-9).sum(axis=0) >= _MIN_FILLED for v in residuals]
     usable = (enough[0] | enough[1]) & (error > 0)
     z = np.where(usable, np.divide(difference, error, out=np.zeros_like(error), where=error > 0), 0.0)
     number = int(np.argmax(np.abs(z)))
     p = min(1.0, len(z) * _p_normal(float(z[number])))
-    name = quantity.column_name(number) if quantity.kind == "columns" else ""
-    return float(difference[number]), float(error[number]), name, p
+    column = number if quantity.kind == "columns" else None
+    return float(difference[number]), float(error[number]), column, p
 
 
 def _mean_and_error(values: Floats, weights: Floats) -> tuple[Floats, Floats]:

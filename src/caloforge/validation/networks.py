@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from caloforge.errors import require
 from caloforge.validation.classifier import Task
+from caloforge.validation.features import CONDITIONS
 
 Rows = NDArray[np.intp]
 Inputs = Callable[[Rows], Any]
@@ -28,6 +29,7 @@ class HighLevelMLP:
     name: str = "MLP"
     features: str = "high-level"
     on_cells: bool = False
+    on_array: bool = False
 
     def scores(self, task: Task, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Train, and return scores of `task.choose` and `task.test`."""
@@ -45,12 +47,13 @@ class HighLevelMLP:
 
 @dataclass(frozen=True)
 class CellMLP:
-    """A perceptron on all cells, with the incident energy and particle."""
+    """A perceptron on cells around the shower axis, with the incident."""
 
     epochs: int = 12
     name: str = "MLP"
     features: str = "cells"
     on_cells: bool = True
+    on_array: bool = False
 
     def scores(self, task: Task, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Train, and return scores of `task.choose` and `task.test`."""
@@ -69,12 +72,16 @@ class CellMLP:
 
 @dataclass(frozen=True)
 class CellResNet:
-    """A residual network of 3D convolutions on all cells, with the incident energy and particle."""
+    """A residual network of 3D convolutions on cells around the shower axis, with the incident.
+
+    Convolutions are circular along an axis that closes on itself.
+    """
 
     epochs: int = 8
     name: str = "3D ResNet"
     features: str = "cells"
     on_cells: bool = True
+    on_array: bool = True
 
     def scores(self, task: Task, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Train, and return scores of `task.choose` and `task.test`."""
@@ -87,7 +94,10 @@ class CellResNet:
             volume = _dense(task, rows).reshape(len(rows), 1, *shape)
             return torch.from_numpy(volume), torch.from_numpy(conditions[rows])
 
-        return _train(task, lambda: _resnet(conditions.shape[1]), inputs, self.epochs, seed, threads=None)
+        def make() -> Any:
+            return _resnet(conditions.shape[1], task.circular)
+
+        return _train(task, make, inputs, self.epochs, seed, threads=None)
 
 
 def _standardised(values: NDArray[np.float32], train: Rows) -> NDArray[np.float32]:
@@ -98,22 +108,21 @@ def _standardised(values: NDArray[np.float32], train: Rows) -> NDArray[np.float3
 
 
 def _conditions(task: Task) -> NDArray[np.float32]:
-    """Standardised log energy and one column per particle, (n, 1 + n_particles)."""
-    log_energy, pdg = task.features[:, -2], task.features[:, -1]
-    scaled = _standardised(log_energy[:, None], task.train)
-    particles = np.unique(pdg)
-    one_hot = (pdg[:, None] == particles).astype(np.float32)
-    found: NDArray[np.float32] = np.concatenate([scaled, one_hot], axis=1)
+    """Standardised conditions with one column per particle, (n, 6 + n_particles)."""
+    column = CONDITIONS.index("particle")
+    pdg, others = task.conditions[:, column], np.delete(task.conditions, column, axis=1)
+    one_hot = (pdg[:, None] == np.unique(pdg)).astype(np.float32)
+    found: NDArray[np.float32] = np.concatenate([_standardised(others, task.train), one_hot], axis=1)
     return found
 
 
 def _dense(task: Task, rows: Rows) -> NDArray[np.float32]:
-    """Cells as ln(1 + energy / 0.1 MeV), of order 1 from the threshold to the hottest cell, (n, n_cells)."""
+    """Cells as ln(1 + energy / scale), of order 1 from the threshold to the hottest cell, (n, n_cells)."""
     assert task.cells is not None
     cells = task.cells[rows]
     found = np.zeros((len(cells), cells.n_cells), dtype=np.float32)
     shower = np.repeat(np.arange(len(cells)), np.diff(cells.start))
-    found[shower, cells.index] = np.log1p(cells.energy * np.float32(10))
+    found[shower, cells.index] = np.log1p(cells.energy / np.float32(task.scale))
     return found
 
 
@@ -130,17 +139,31 @@ def _mlp(size: int, width: int, dropout: float) -> Any:
     )
 
 
-def _resnet(n_conditions: int) -> Any:
+def _resnet(n_conditions: int, circular: bool) -> Any:
     torch, nn = require("torch", "train"), require("torch.nn", "train")
+    functional = require("torch.nn.functional", "train")
+
+    class Convolution(nn.Module):  # type: ignore[misc, name-defined]
+        """A convolution of 3 x 3 x 3 cells that keeps the size, circular along the second axis if asked."""
+
+        def __init__(self, before: int, after: int, stride: int) -> None:
+            super().__init__()
+            padding = (1, 0, 1) if circular else 1
+            self.inner = nn.Conv3d(before, after, 3, stride=stride, padding=padding, bias=False)
+
+        def forward(self, x: Any) -> Any:
+            if circular:
+                x = functional.pad(x, (0, 0, 1, 1, 0, 0), mode="circular")
+            return self.inner(x)
 
     class Block(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self, before: int, after: int) -> None:
             super().__init__()
             self.way = nn.Sequential(
-                nn.Conv3d(before, after, 3, stride=2, padding=1, bias=False),
+                Convolution(before, after, 2),
                 nn.BatchNorm3d(after),
                 nn.ReLU(),
-                nn.Conv3d(after, after, 3, padding=1, bias=False),
+                Convolution(after, after, 1),
                 nn.BatchNorm3d(after),
             )
             self.short = nn.Conv3d(before, after, 1, stride=2, bias=False)
@@ -151,9 +174,7 @@ def _resnet(n_conditions: int) -> Any:
     class ResNet(nn.Module):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__()
-            self.stem = nn.Sequential(
-                nn.Conv3d(1, 16, 3, stride=2, padding=1, bias=False), nn.BatchNorm3d(16)
-            )
+            self.stem = nn.Sequential(Convolution(1, 16, 2), nn.BatchNorm3d(16))
             self.blocks = nn.Sequential(Block(16, 32), Block(32, 64))
             self.head = nn.Sequential(nn.Linear(64 + n_conditions, 64), nn.ReLU(), nn.Linear(64, 1))
 

@@ -8,18 +8,19 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from caloforge.detectors import Detector
 from caloforge.errors import InputError
 from caloforge.physics import PooledValues
-from caloforge.validation.cells import SparseCells
-from caloforge.validation.embedding import Cloud
+from caloforge.showers import Incidents
+from caloforge.validation.embedding import Cloud, circular, nearest_image
 from caloforge.validation.inputs import Sample
 from caloforge.validation.scores import Score, pooled_error, skipped, too_few
+from caloforge.validation.windows import Window
 
 CLOSE = 0.01
 """Share of the reference that counts as close to the training showers."""
 
 _SHOWERS = 2000
+_SHOWERS_IN_TURNS = 1000
 _MIN = 200
 _GROUPS = 8
 _REPETITIONS = 5
@@ -29,7 +30,8 @@ def memorisation(generated: Sample, reference: Sample, training: Sample, rng: np
     """Return the share of generated showers that are closer to a training shower than 1 % of the reference's.
 
     A model that has learned the distribution has 1 %; one that repeats its training showers more. Showers are compared
-    in all positions that the detector's symmetries allow: one that is turned or mirrored is no new one.
+    in windows that follow their axes, in all ways in which the detector's symmetries turn them: one that is moved by
+    whole cells, turned or mirrored is not a new one.
 
     Args:
         generated: Showers of the model.
@@ -48,36 +50,42 @@ def memorisation(generated: Sample, reference: Sample, training: Sample, rng: np
         raise InputError(
             f"{training.name}: the training showers are of another detector than {reference.name}"
         )
-    known = Cloud(training.cells)
-    fake, true = (
-        s.cells[_filled(s, rng.choice(len(s.cells), min(len(s.cells), _SHOWERS), replace=False))]
-        for s in (generated, reference)
-    )
     detector = reference.observables.detector
-    from_fake, from_true = (_nearest_image(cells, known, detector) for cells in (fake, true))
+    most = _SHOWERS_IN_TURNS if circular(detector) else _SHOWERS
+    known = _incidents(training)
+    window = Window.of(training.cells, known, detector)
+    distances = []
+    for sample in (generated, reference):
+        n_cells = len(sample.cells)
+        chosen = _filled(sample, rng.choice(n_cells, min(n_cells, most), replace=False))
+        distances.append(
+            nearest_image(
+                sample.cells[chosen], sample.observables.incidents[chosen], training.cells, known, window
+            )
+        )
+    from_fake, from_true = distances
     copies = float((from_true < 1e-3).mean())
     if copies > 0.01:
         raise InputError(
             f"{100 * copies:.0f} % of the showers of {reference.name} are in {training.name}: give a "
             "reference that the model was not trained on"
         )
-    share = float((from_fake < np.quantile(from_true, CLOSE)).mean())
+    share = float((from_fake < np.quantile(from_true, CLOSE)).mean()) if len(from_fake) else 0.0
     spread = math.sqrt(CLOSE * (1 - CLOSE))
     return Score(
         "memorised",
         name,
         share,
-        max(math.sqrt(share * (1 - share)), spread) / math.sqrt(len(fake)),
+        max(math.sqrt(share * (1 - share)), spread) / math.sqrt(max(len(from_fake), 1)),
         CLOSE,
-        spread / math.sqrt(len(true)),
+        spread / math.sqrt(len(from_true)),
         limit=0.04,
     )
 
 
-def _nearest_image(cells: SparseCells, known: Cloud, detector: Detector) -> NDArray[np.float32]:
-    """Distance of the nearest known shower to each shower in its nearest position, (n,)."""
-    nearest = [Cloud(cells.moved(to)).nearest(known) for to in detector.destinations()]
-    return np.asarray(np.min(nearest, axis=0), dtype=np.float32)
+def _incidents(sample: Sample) -> Incidents:
+    """Incidents of the showers whose cells are kept."""
+    return sample.observables.incidents[: len(sample.cells)]
 
 
 def _filled(sample: Sample, chosen: NDArray[np.integer]) -> NDArray[np.integer]:
@@ -88,10 +96,10 @@ def _filled(sample: Sample, chosen: NDArray[np.integer]) -> NDArray[np.integer]:
 def diversity(generated: Sample, reference: Sample, rng: np.random.Generator) -> Iterator[Score]:
     """Yield how the distances between showers of a sample compare with those between showers of Geant4.
 
-    Showers are compared by their cells with those of the same particle and a similar incident energy. A model
-    that makes few kinds of showers has small distances. Two numbers: the ratio of the median distances, and
-    the Wasserstein distance of the two spectra of distances over the reference's median; the floor of both
-    is what two parts of the reference show, of as many showers.
+    Showers are compared by their cells, in windows that follow their axes, with those of the same particle and a
+    similar incident energy. A model that makes few kinds of showers has small distances. Two numbers: the ratio of
+    the median distances, and the Wasserstein distance of the two spectra of distances over the reference's median;
+    the floor of both is what two parts of the reference show, of as many showers.
     """
     names = {
         "diversity": "median distance between showers / Geant4's",
@@ -102,12 +110,13 @@ def diversity(generated: Sample, reference: Sample, rng: np.random.Generator) ->
         yield from (skipped(key, name, too_few(size, _MIN)) for key, name in names.items())
         return
     found = []
+    window = Window.of(reference.cells, _incidents(reference), reference.observables.detector)
     for _ in range(_REPETITIONS):
         order = rng.permutation(len(reference.cells))
-        one = _pair_distances(reference, order[:size])
+        one = _pair_distances(reference, order[:size], window)
         others = (
-            _pair_distances(generated, rng.choice(len(generated.cells), size, replace=False)),
-            _pair_distances(reference, order[size : 2 * size]),
+            _pair_distances(generated, rng.choice(len(generated.cells), size, replace=False), window),
+            _pair_distances(reference, order[size : 2 * size], window),
         )
         middle = float(np.median(one))
         found.append([[float(np.median(d)) / middle, _spectrum(d, one) / middle] for d in others])
@@ -122,7 +131,7 @@ def _spectrum(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
     return float(PooledValues(one, two).wasserstein(np.ones(len(one)), np.ones(len(two))))
 
 
-def _pair_distances(sample: Sample, chosen: NDArray[np.integer]) -> NDArray[np.float32]:
+def _pair_distances(sample: Sample, chosen: NDArray[np.integer], window: Window) -> NDArray[np.float32]:
     """Return the distances of pairs of one particle and similar energy: neighbours in groups by energy."""
     chosen = _filled(sample, chosen)
     incidents = sample.observables.incidents
@@ -132,6 +141,6 @@ def _pair_distances(sample: Sample, chosen: NDArray[np.integer]) -> NDArray[np.f
         own = own[np.argsort(incidents.energy[own], kind="stable")]
         for group in np.array_split(own, max(1, min(_GROUPS, len(own) // 20))):
             if len(group) > 1:
-                distance = Cloud(sample.cells[group]).distances()
+                distance = Cloud(window.seen(sample.cells[group], incidents[group])).distances()
                 found.append(distance[np.triu_indices(len(group), 1)])
     return np.concatenate(found) if found else np.zeros(1, dtype=np.float32)

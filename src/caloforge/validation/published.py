@@ -6,15 +6,16 @@ import tomllib
 from importlib import resources
 from typing import Any
 
+from caloforge.detectors import CylindricalReadout
 from caloforge.validation.evaluation import Evaluation
 
 
 def published(evaluation: Evaluation) -> dict[str, Any] | None:
     """Return the published results on the data set of a comparison, or None if there are none.
 
-    It is a CaloChallenge data set if the reference is a CaloChallenge file of that shape.
+    It is a CaloChallenge data set if it has the kind of readout and the shape of one.
     """
-    if evaluation.reference.kind != "CaloChallenge":
+    if not isinstance(evaluation.detector.readout, CylindricalReadout):
         return None
     text = (resources.files("caloforge.validation") / "published.toml").read_text(encoding="utf-8")
     shape = list(evaluation.detector.shape)

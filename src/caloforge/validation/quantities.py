@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from caloforge.detectors import Detector
 from caloforge.physics import (
     HOTTEST,
     DetailedObservables,
@@ -36,7 +37,8 @@ class Quantity:
         kind: `shower`: one number per shower; `columns`: several, compared one by one; `profile`: contents
             of a histogram per shower, summed over showers.
         values: (N,), (N, n_columns) or (N, n_bins).
-        column: What a column is called; `layer` for one per layer, or the names of all.
+        column: What a column is called; `layer` for one per layer, `direction` for one per direction of the readout,
+            or the names of all.
     """
 
     name: str
@@ -45,10 +47,12 @@ class Quantity:
     values: Values
     column: str | tuple[str, ...] = "layer"
 
-    def column_name(self, number: int) -> str:
+    def column_name(self, number: int, detector: Detector) -> str:
         """Return what a column is called."""
         if isinstance(self.column, tuple):
             return self.column[number]
+        if self.column == "direction":
+            return f"along {detector.readout.directions[number]}"
         return f"{self.column} {number}"
 
 
@@ -73,7 +77,6 @@ def _hottest_share(o: DetailedObservables) -> Array:
     return o.hottest / visible[:, None]
 
 
-_NEIGHBOURS = ("along z", "along y", "along x")
 _RANKS = tuple(f"rank {number + 1}" for number in range(HOTTEST))
 
 QUANTITIES = (
@@ -87,8 +90,20 @@ QUANTITIES = (
     Quantity("containment 68 %", "radius of 68 % of the energy [mm]", "shower", _containment(0.68)),
     Quantity("containment 90 %", "radius of 90 % of the energy [mm]", "shower", _containment(0.90)),
     Quantity("containment 95 %", "radius of 95 % of the energy [mm]", "shower", _containment(0.95)),
-    Quantity("moment 1 x", "mean x [mm]", "shower", _moment("x", 1)),
-    Quantity("moment 1 y", "mean y [mm]", "shower", _moment("y", 1)),
+    Quantity("moment 1 x", "mean x from the axis [mm]", "shower", _moment("x", 1)),
+    Quantity("moment 1 y", "mean y from the axis [mm]", "shower", _moment("y", 1)),
+    Quantity(
+        "centroid along phi",
+        r"centroid $-$ axis along $\varphi$ [mm]",
+        "shower",
+        lambda o: o.centroid_along_phi[:, 0],
+    ),
+    Quantity(
+        "centroid across phi",
+        r"centroid $-$ axis across $\varphi$ [mm]",
+        "shower",
+        lambda o: o.centroid_along_phi[:, 1],
+    ),
     Quantity("moment 1 z", "mean z [mm]", "shower", _moment("z", 1)),
     Quantity("moment 2 x", "spread in x [mm]", "shower", _moment("x", 2)),
     Quantity("moment 2 y", "spread in y [mm]", "shower", _moment("y", 2)),
@@ -106,34 +121,34 @@ QUANTITIES = (
     ),
     Quantity("layer fractions", "layer / incident energy", "columns", layer_fractions),
     Quantity("layer hits", "cells hit in the layer", "columns", lambda o: o.layer_hits),
-    Quantity("layer centres x", "centre in x [mm]", "columns", lambda o: o.centre_x),
-    Quantity("layer centres y", "centre in y [mm]", "columns", lambda o: o.centre_y),
+    Quantity("layer centres x", "centre in x from the axis [mm]", "columns", lambda o: o.centre_x),
+    Quantity("layer centres y", "centre in y from the axis [mm]", "columns", lambda o: o.centre_y),
     Quantity("layer widths x", "width in x [mm]", "columns", lambda o: o.width_x),
     Quantity("layer widths y", "width in y [mm]", "columns", lambda o: o.width_y),
     Quantity("hottest cells", "cell / visible energy", "columns", _hottest_share, _RANKS),
     Quantity("hottest layers", "layer of the cell", "columns", lambda o: o.hottest_layer, _RANKS),
-    Quantity("hottest radii", "radius of the cell [mm]", "columns", lambda o: o.hottest_radius, _RANKS),
+    Quantity("hottest radii", "distance from the axis [mm]", "columns", lambda o: o.hottest_radius, _RANKS),
     Quantity(
         "neighbours",
         r"$\Sigma\,(e_i e_{i+1})^{1/2}$ / visible energy",
         "columns",
         lambda o: o.neighbours,
-        _NEIGHBOURS,
+        "direction",
     ),
     Quantity(
         "next neighbours",
         r"$\Sigma\,(e_i e_{i+2})^{1/2}$ / visible energy",
         "columns",
         lambda o: o.next_neighbours,
-        _NEIGHBOURS,
+        "direction",
     ),
     Quantity(
-        "hit neighbours", "hit cells whose next is hit", "columns", lambda o: o.hit_neighbours, _NEIGHBOURS
+        "hit neighbours", "hit cells whose next is hit", "columns", lambda o: o.hit_neighbours, "direction"
     ),
     Quantity("cell spectrum", "cell energy [MeV]", "profile", lambda o: o.spectrum),
     Quantity("longitudinal profile", "layer", "profile", lambda o: o.layer_energies),
-    Quantity("lateral profile x", "x [mm]", "profile", lambda o: o.columns),
-    Quantity("lateral profile y", "y [mm]", "profile", lambda o: o.rows),
+    Quantity("lateral profile x", "x from the axis [mm]", "profile", lambda o: o.columns),
+    Quantity("lateral profile y", "y from the axis [mm]", "profile", lambda o: o.rows),
     Quantity("radial profile", "distance from the axis [mm]", "profile", lambda o: o.rings),
 )
 """What is compared, in the order of the report."""

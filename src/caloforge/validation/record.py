@@ -23,7 +23,7 @@ from caloforge.validation.metrics import Comparison
 from caloforge.validation.requirements import Requirement, values
 from caloforge.validation.scores import Score
 
-SCHEMA = "caloforge.validation/2"
+SCHEMA = "caloforge.validation/3"
 """Version of the layout of `metrics.json`, described in `docs/validation/metrics-json.md`."""
 
 _LIBRARIES = ("numpy", "h5py", "scipy", "scikit-learn", "torch")
@@ -70,6 +70,8 @@ def metrics(evaluation: Evaluation, requirements: tuple[Requirement, ...] = ()) 
         "response": {
             "bins": [_bias(b) for b in e.bins],
             "decades": [_bias(b) for b in e.decades],
+            "angles": [_bias(b) for b in e.angles],
+            "positions": [_bias(b) for b in e.positions],
             "fits": [_fit(f) for f in e.fits],
         },
         "histograms": [_histogram(h) for h in e.histograms if h.column is None],
@@ -101,6 +103,8 @@ def _sample(sample: Sample) -> dict[str, Any]:
         "particles": particle_counts(sample),
         "energy_min_gev": float(energy.min()) / GeV,
         "energy_max_gev": float(energy.max()) / GeV,
+        "spectrum": sample.spectrum.describe(),
+        "spectrum_declared": sample.declared is not None,
         "provenance": sample.provenance,
     }
 
@@ -137,8 +141,11 @@ def _score(s: Score) -> dict[str, Any]:
 def _bias(b: Bias) -> dict[str, Any]:
     return {
         "particle": particle_name(b.reference.pdg),
-        "low_gev": b.reference.low / GeV,
-        "high_gev": b.reference.high / GeV,
+        "variable": b.variable,
+        "low": b.low,
+        "high": b.high,
+        "unit": b.unit,
+        **({"low_gev": b.low, "high_gev": b.high} if b.variable == "energy" else {}),
         "bias": b.bias,
         "bias_error": b.bias_error,
         "bias_verdict": b.verdict,

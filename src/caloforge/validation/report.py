@@ -80,7 +80,7 @@ def html(evaluation: Evaluation, found: dict[str, Any]) -> str:
         figures=pictures(figures(evaluation)),
         published=published(evaluation),
         worst_bias=max(known, key=lambda b: abs(b["bias"]), default=None),
-        provenance_names=sorted({name for provenance in provenances for name in provenance}),
+        provenance_names=sorted({name for provenance in provenances for name in provenance} - {"spectrum"}),
     )
 
 

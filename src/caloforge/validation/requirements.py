@@ -45,6 +45,10 @@ def known_names() -> tuple[str, ...]:
         *(name.replace("auc", "jsd") for name in _CLASSIFIERS),
         "response_bias",
         "resolution_bias",
+        "response_bias_theta",
+        "resolution_bias_theta",
+        "response_bias_position",
+        "resolution_bias_position",
         *SCORES,
         *_CHECKS,
         "physics_score",
@@ -59,7 +63,8 @@ def values(e: Evaluation) -> dict[str, float | None]:
     """Return the numbers by which a report can be gated, None where there is no result.
 
     `auc_high` and `auc_low` are the largest AUC on high-level features and on cells; `response_bias` and
-    `resolution_bias` the largest |bias| and |resolution ratio - 1| over particles and decades of energy;
+    `resolution_bias` the largest |bias| and |resolution ratio - 1| over particles and decades of energy (with
+    `_theta` and `_position`, over bins of theta and of the impact point);
     `separation_max` is the largest separation power; `visible` and `wrong` count verdicts.
     """
     found: dict[str, float | None] = dict.fromkeys(known_names())
@@ -68,8 +73,9 @@ def values(e: Evaluation) -> dict[str, float | None]:
         found[tested.key.replace("auc", "jsd")] = tested.jsd
     found["auc_high"] = _largest(found[TREES], found[MLP_HIGH])
     found["auc_low"] = _largest(found[MLP_CELLS], found[RESNET])
-    found["response_bias"] = _largest(*(abs(b.bias) for b in e.decades))
-    found["resolution_bias"] = _largest(*(abs(b.resolution_ratio - 1) for b in e.decades))
+    for where, bins in (("", e.decades), ("_theta", e.angles), ("_position", e.positions)):
+        found[f"response_bias{where}"] = _largest(*(abs(b.bias) for b in bins))
+        found[f"resolution_bias{where}"] = _largest(*(abs(b.resolution_ratio - 1) for b in bins))
     found |= {s.key: s.value for s in e.scores if s.key in found}
     found |= {check.key: check.value for check in e.checks}
     found["physics_score"] = e.score.total

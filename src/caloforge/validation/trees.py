@@ -25,6 +25,7 @@ class BoostedTrees:
     name: str = "boosted trees"
     features: str = "high-level"
     on_cells: bool = False
+    on_array: bool = False
 
     def scores(self, task: Task, seed: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Train, and return scores of `task.choose` and `task.test`."""

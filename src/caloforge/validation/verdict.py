@@ -23,7 +23,7 @@ FALSE_ALARMS = 0.01
 """Share of reports on two samples of Geant4 in which the tests of observables find a difference."""
 
 TESTS = 200
-"""Tests of observables in a report: 39 observables of all showers, of two particles and in two decades."""
+"""Tests of observables in a report: 41 observables of all showers, of two particles and in two decades."""
 
 P_LIMIT = FALSE_ALARMS / TESTS
 """p-value below which a difference is beyond the statistics (Bonferroni)."""

@@ -1,0 +1,127 @@
+"""The hyper-parameters of `nested3d`, and how those are chosen that a recipe leaves open."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from caloforge.detectors import CartesianReadout, Detector
+from caloforge.models.contract import ApproachConfig, Batch, incidents_of
+from caloforge.models.fields import Count, Rate, Window
+
+CONTAINED = 0.9
+"""Part of the energy that the window holds at least, if it is chosen."""
+SMALLEST, LARGEST = 5, 11
+"""Rows and columns of a window that is chosen."""
+HEADROOM = 1.3
+"""By how much more hits are planned for than the sample has at most."""
+SIZING_SHOWERS = 1000
+
+
+class Nested3DConfig(ApproachConfig):
+    """Hyper-parameters; those that are None are chosen from detector and training showers.
+
+    Attributes:
+        unit: Energy of a typical hit in MeV, the unit of all energies inside.
+        window: Rows and columns around the axis that are drawn in passes (cartesian readouts).
+        reach: Rows and columns on either side of the axis in which hits outside the window are placed.
+        most_around: Hits outside the window that a layer can have at most.
+        pool: Hits outside the windows of a shower for which there are random numbers.
+        width: Channels of the networks of cells in the window (multiples of 16 are fastest).
+        depth: Number of their hidden layers after the first.
+        energy_width: Width of the networks of the energies of hits there.
+        hidden: Width of the network over layers.
+        features: Numbers that it tells about each layer.
+        mixtures: Normals in the energy of a hit.
+        shapes: Round transverse shapes of the hits outside the window.
+        directional: Shapes that point somewhere, each in eight directions.
+        layer_width: Width of the networks that split hits and energies between layers.
+        cell_batch: Showers of a global batch that the cells learn from; the layer model takes all.
+        layer_rate: Learning rate of the layer model (AdamW).
+        cell_rate: Learning rate of the cells (Adam).
+    """
+
+    approach: Literal["nested3d"] = "nested3d"
+    unit: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    window: Window | None = None
+    reach: Annotated[int, Field(ge=0)] | None = None
+    most_around: Annotated[int, Field(ge=0)] | None = None
+    pool: Count | None = None
+    width: Count = 16
+    depth: Annotated[int, Field(ge=0)] = 1
+    energy_width: Count = 32
+    hidden: Count = 48
+    features: Count = 16
+    mixtures: Annotated[int, Field(ge=2)] = 4
+    shapes: Annotated[int, Field(ge=1)] = 6
+    directional: Annotated[int, Field(ge=0)] = 2
+    layer_width: Count = 96
+    cell_batch: Count = 32
+    layer_rate: Rate = 2e-3
+    cell_rate: Rate = 3e-3
+
+    @property
+    def moving(self) -> bool:
+        """Whether the shower axis differs from shower to shower."""
+        return bool({"direction", "position"} & set(self.conditions))
+
+
+def choose_sizes(config: Nested3DConfig, detector: Detector, sample: Batch) -> Nested3DConfig:
+    """Choose what the hyper-parameters leave open.
+
+    Args:
+        config: With particles and conditions.
+        detector: The detector.
+        sample: Some training showers.
+    """
+    part = sample.select(torch.arange(min(len(sample), SIZING_SHOWERS)))
+    cells = part.showers.flatten(1).cpu().numpy()
+    hits = cells[cells > 0]
+    chosen: dict[str, object] = {}
+    if config.unit is None:
+        chosen["unit"] = float(f"{np.median(hits) if len(hits) else detector.mip_energy.mean():.3g}")
+    if isinstance(detector.readout, CartesianReadout):
+        chosen |= _around_sizes(config, detector, part, cells)
+    else:
+        chosen |= {"reach": 0, "most_around": 0, "pool": 1}
+    open_ones = {name: value for name, value in chosen.items() if getattr(config, name) is None}
+    return config.model_copy(update=open_ones)
+
+
+def _around_sizes(
+    config: Nested3DConfig, detector: Detector, part: Batch, cells: np.ndarray
+) -> dict[str, object]:
+    readout = detector.readout
+    assert isinstance(readout, CartesianReadout)
+    incidents = incidents_of(part)
+    shower, cell = np.nonzero(cells)
+    layer = detector.cell_layers[cell]
+    steps = []
+    for axis, positions, size, n in zip(
+        incidents.axis(detector.z),
+        (detector.positions[:, 0], detector.positions[:, 1]),
+        readout.pitch,
+        readout.cells[::-1],
+        strict=True,
+    ):
+        middle = np.floor(axis / size + (n - 1) / 2 + 0.5)
+        steps.append(np.abs(np.rint(positions[cell] / size + (n - 1) / 2) - middle[shower, layer]))
+    distance = np.maximum(*steps).astype(int)
+    energy = cells[shower, cell].astype(np.float64)
+    inside = np.bincount(distance, energy).cumsum() / max(energy.sum(), 1e-9) if len(distance) else np.ones(1)
+    half = int(np.argmax(inside >= CONTAINED)) if len(distance) else 0
+    window = config.window or int(np.clip(2 * half + 1, SMALLEST, LARGEST))
+    outside = distance > window // 2
+    reach = int(distance.max()) if outside.any() else 0
+    if config.reach is not None:
+        reach = config.reach
+    counts = np.bincount(shower[outside] * detector.n_layers + layer[outside], minlength=1)
+    most = int(np.ceil(HEADROOM * counts.max())) if outside.any() else 0
+    per_shower = np.bincount(shower[outside], minlength=1)
+    pool = int(np.ceil(HEADROOM * per_shower.max())) if outside.any() else 1
+    n_rows, n_columns = readout.cells
+    possible = n_rows * n_columns
+    return {"window": window, "reach": reach, "most_around": min(most, possible), "pool": max(pool, 1)}

@@ -1,0 +1,1 @@
+"""Building blocks that approaches share, each documented and tested on its own."""
