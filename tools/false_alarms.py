@@ -103,10 +103,9 @@ def row(name: str, found: Sequence[Evaluation], total: Counter[str]) -> str:
 def alarms_of(e: Evaluation) -> tuple[int, list[str]]:
     """Return the number of tests of a report, and the names of those that are not within the floor."""
     verdicts = [(f"{c.observable} ({c.selection})", c.verdict) for c in e.comparisons]
-    verdicts += [(f"response bias ({b.name}, {b.reference.low / 1e3:g} GeV)", b.verdict) for b in e.bins]
-    verdicts += [
-        (f"resolution ({b.name}, {b.reference.low / 1e3:g} GeV)", b.resolution_verdict) for b in e.bins
-    ]
+    for b in (*e.bins, *e.angles, *e.positions):
+        where = f"({b.name}, {b.variable} from {b.low:.4g} {b.unit})"
+        verdicts += [(f"response bias {where}", b.verdict), (f"resolution {where}", b.resolution_verdict)]
     verdicts += [(x.name, x.verdict) for several in (e.scores, e.classifiers, e.checks) for x in several]
     tested = [(name, verdict) for name, verdict in verdicts if verdict != NOT_TESTED]
     return len(tested), [name for name, verdict in tested if verdict != WITHIN]

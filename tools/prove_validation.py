@@ -2,9 +2,10 @@
 
 Usage:
 
-    python tools/prove_validation.py SHOWERS.h5 [-o docs/validation/proof.md] [--level fast] [-n 20000]
+    python tools/prove_validation.py SHOWERS.h5 [-o docs/validation/proof.md] [--level fast] [-n 20000] [--detector D]
 
-The second half is the reference; the first is compared with it as it is, and with each fault put into it.
+The second half is the reference; the first is compared with it as it is, and with each fault put into it; where angles
+and impact points vary, faults of these too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from caloforge.detectors import Detector, load
 from caloforge.errors import InputError
 from caloforge.showers import Showers, read_showers
 from caloforge.validation import Evaluation, Sample, evaluate, read_sample
@@ -24,7 +26,6 @@ from caloforge.validation.faults import known_faults
 from caloforge.validation.requirements import values
 from caloforge.validation.verdict import WITHIN
 
-LAYER = 9
 NOT_FOUND = "**not found**"
 
 
@@ -34,31 +35,35 @@ def main() -> None:
     parser.add_argument("-o", "--output", help="file; stdout if not given")
     parser.add_argument("--level", default="fast")
     parser.add_argument("-n", type=int, default=20_000, help="showers of both halves together")
+    parser.add_argument("--detector", help="where the file does not say, or says it as a version before did")
     arguments = parser.parse_args()
+    detector = load(arguments.detector) if arguments.detector else None
     lines: list[str] = []
-    for line in proof(arguments.showers, arguments.n // 2, arguments.level):
+    for line in proof(arguments.showers, arguments.n // 2, arguments.level, detector):
         lines.append(line)
         print(line, file=sys.stderr if arguments.output else sys.stdout, flush=True)
     if arguments.output:
         Path(arguments.output).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def proof(path: str, half: int, level: str) -> Iterator[str]:
+def proof(path: str, half: int, level: str, detector: Detector | None = None) -> Iterator[str]:
     """Yield the lines of the page."""
     began, cpu = time.monotonic(), time.process_time()
-    good = read_showers(path, 0, half)
-    reference = read_sample(read_showers(path, half, 2 * half), "second half")
+    good = read_showers(path, 0, half, detector)
+    reference = read_sample(read_showers(path, half, 2 * half, detector), "second half")
+    observables = reference.observables
     yield "# Proof\n"
     yield (
         f"Written by one run of `tools/prove_validation.py` at level `{level}`: the two halves of a Geant4 "
-        f"sample of `{reference.observables.detector.name}`, {half} showers each, first as they are, then "
-        "with a known fault put into the first one.\n"
+        f"sample of `{observables.detector.name}` ({reference.spectrum.describe()}), {half} showers each, first as "
+        "they are, then with a known fault put into the first one.\n"
     )
     yield from reference_lines(evaluate(good, reference, level=level))
     yield "\n## Known faults\n"
     yield "The third column names what should see the fault; bold is what the report names first.\n"
     yield "| fault | verdict | should be seen by | the report says | AUC, trees |\n|---|---|---|---|---|"
-    faults = known_faults(reference.observables.threshold, LAYER)
+    layer = int(observables.layer_energies.mean(axis=0).argmax())
+    faults = known_faults(observables.threshold, layer, reference.spectrum)
     found = 0
     for fault in faults:
         sample = read_sample(fault.make(good, np.random.default_rng(1)), "first half")
@@ -77,7 +82,8 @@ def proof(path: str, half: int, level: str) -> Iterator[str]:
 
 def reference_lines(e: Evaluation) -> Iterator[str]:
     odd = {name: verdict for name, verdict in e.verdicts.items() if verdict != WITHIN}
-    tests = len(e.comparisons) + 2 * len(e.bins) + len(e.classifiers) + len(e.checks)
+    bins = (*e.bins, *e.angles, *e.positions)
+    tests = len(e.comparisons) + 2 * len(bins) + len(e.classifiers) + len(e.checks)
     tests += sum(not s.skipped for s in e.scores)
     yield f"## Reference against reference\n\nAll in all: **{e.verdict}**.\n"
     yield (

@@ -278,3 +278,25 @@ def test_starting_depth_is_in_the_gap() -> None:
 def test_smoothing_correlates_neighbours() -> None:
     mix = smoothing(0.6, 8)
     assert float((mix.T @ mix)[3, 5]) == pytest.approx(0.36, abs=1e-5)
+
+
+def test_the_fit_follows_the_seed_of_the_recipe() -> None:
+    incident = incidents(60)
+    sample = Batch.whole(incident, draw(made(), incident))
+
+    def means(seed: int) -> torch.Tensor:
+        approach = Parametrised(
+            DETECTOR, ParametrisedConfig(particles=BOTH, drawn=60, iterations=1, seed=seed)
+        )
+        approach.prepare(sample)
+        return approach.generator.means
+
+    assert not torch.equal(means(1), means(2))
+
+
+def test_incidents_off_the_centre_are_refused() -> None:
+    incident = incidents(60)
+    sample = Batch.whole(incident, draw(made(), incident))
+    incident[:, 4] = 2.0
+    with pytest.raises(InputError, match=r"layer normal at \(0, 0\) only"):
+        Parametrised(DETECTOR, ParametrisedConfig(particles=BOTH)).prepare(sample)

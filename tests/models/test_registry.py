@@ -13,53 +13,14 @@ from caloforge.errors import InputError
 from caloforge.models import registry
 from caloforge.testing import ApproachTestCase
 
-MODULE = """
-from typing import Literal
-
-import torch
-
-from caloforge.models import Batch, FittedApproach, FittedConfig, Generator
-
-
-class UniformConfig(FittedConfig):
-    approach: Literal["uniform"] = "uniform"
-    showers: int = 100
-
-
-class UniformGenerator(Generator):
-    noise_size = 1
-
-    def __init__(self, shape):
-        super().__init__()
-        self.shape = shape
-        self.register_buffer("response", torch.zeros(()))
-
-    def forward(self, incident, noise):
-        energy = self.response * incident[:, 1] * noise[:, 0].exp()
-        return energy[:, None, None, None].expand(-1, *self.shape)
-
-
-class Uniform(FittedApproach[UniformConfig]):
-    name = "uniform"
-    config_type = UniformConfig
-
-    def __init__(self, detector, config):
-        super().__init__(detector, config)
-        self.networks = {"generator": UniformGenerator(detector.shape)}
-
-    @classmethod
-    def supported_conditions(cls, detector):
-        return ("energy",)
-
-    def prepare(self, sample):
-        self.generator.response.copy_((sample.showers.flatten(1).mean(1) / sample.incident[:, 1]).mean())
-"""
+DOCS = Path(__file__).parents[2] / "docs" / "approaches.md"
 
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Install packages with approaches, as pip would."""
-    (tmp_path / "uniform_showers.py").write_text(MODULE)
+    example = DOCS.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    (tmp_path / "uniform_showers.py").write_text(example)
     about = tmp_path / "uniform_showers-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: uniform-showers\nVersion: 1.0\n")
@@ -74,18 +35,21 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 class Uniform(ApproachTestCase):
     approach = "uniform"
+    overfit_limit = 1.2
 
 
 @pytest.mark.usefixtures("installed")
-def test_an_approach_of_another_package() -> None:
+def test_the_approach_of_the_docs_in_another_package() -> None:
     assert "uniform" in models.names()
     assert models.get("uniform").name == "uniform"
     detector = Uniform.first()
     suite = Uniform()
     suite.test_shape_and_values(detector)
     suite.test_it_responds_to_its_conditions_and_no_others(detector, "energy")
-    suite.test_it_responds_to_its_conditions_and_no_others(detector, "particle")
+    suite.test_it_responds_to_its_conditions_and_no_others(detector, "position")
     suite.test_other_conditions_are_refused(detector)
+    suite.test_two_ranks_equal_one()
+    suite.test_it_overfits_a_tiny_sample()
 
 
 @pytest.mark.usefixtures("installed")
@@ -96,7 +60,7 @@ def test_an_approach_that_cannot_be_loaded() -> None:
 
 def test_unknown_names() -> None:
     assert "uniform" not in models.names()
-    with pytest.raises(InputError, match="unknown approach 'gan3'.*gan3d"):
+    with pytest.raises(InputError, match="unknown approach 'gan3'"):
         models.get("gan3")
 
 

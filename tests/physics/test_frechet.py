@@ -59,3 +59,11 @@ def test_kpd_sees_a_shift():
     one, two = rng.normal(size=(2, 2000, 4))
     value, error = kpd(one, two + 0.5, rng)
     assert value > 5 * error
+
+
+def test_a_feature_that_the_reference_hardly_has_stays_finite():
+    rng = np.random.default_rng(7)
+    one, two = rng.normal(size=(2, 500, 4))
+    one[:, 3] *= 1e-7
+    assert np.isfinite(kpd(one, two, rng)).all()
+    assert np.isfinite(fpd(one, two, rng)).all()

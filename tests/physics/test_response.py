@@ -64,6 +64,18 @@ def test_bin_of():
     assert bin_of(np.array([0.5, 1, 1.9, 2, 5, 5.1]), edges).tolist() == [-1, 0, 0, 1, 1, -1]
 
 
+def test_bins_of_other_variables(toy_detector):
+    theta = np.repeat(np.float32([0.05, 0.15, 0.3]), 20)
+    o = observe(showers_of(toy_detector, np.full(60, 10 * GeV), np.where(theta < 0.1, 0.02, 0.03)))
+    found = response_bins(o, np.array([0, 0.1, 0.2, 0.3]), [11], "theta", theta)
+    assert [(b.variable, b.low, b.n) for b in found] == [
+        ("theta", 0, 20),
+        ("theta", 0.1, 20),
+        ("theta", 0.2, 20),
+    ]
+    assert [b.response for b in found] == pytest.approx([0.02, 0.03, 0.03])
+
+
 def test_layer_correlation(toy_detector):
     rng = np.random.default_rng(0)
     cells = np.zeros((5000, *toy_detector.shape), dtype=np.float32)

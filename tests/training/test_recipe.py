@@ -32,13 +32,13 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("shipped", sorted(RECIPES.glob("*.toml")), ids=lambda p: p.stem)
 def test_shipped_recipes_are_valid(shipped: Path) -> None:
     recipe = load_recipe(shipped)
-    assert recipe.load_detector().shape == (25, 25, 25)
+    assert shipped.stem.startswith(recipe.load_detector().name)
     assert Recipe.parse(recipe.plain(), "again") == recipe
 
 
 def test_the_2018_recipe_is_the_original(path: Path) -> None:
     recipe = load_recipe(RECIPES / "clic-ecal-gan3d-2018.toml")
-    assert recipe.model == Gan3D2018Config()
+    assert recipe.model.model_copy(update={"particles": ()}) == Gan3D2018Config()
     assert recipe.training.batch_size == 128
     assert recipe.training.ema_decay == 0
 

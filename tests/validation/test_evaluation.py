@@ -115,16 +115,27 @@ def test_a_hundred_showers_will_do(toy_showers, tmp_path, no_figures):
     assert "too few for a classifier" in write_report(found, tmp_path).read_text()
 
 
-def test_one_energy_and_one_particle(toy_showers, tmp_path):
-    """The figures of a sample with single values everywhere."""
-    from caloforge.showers import incidents
+def test_one_energy_one_particle_and_one_layer(tmp_path):
+    """The figures of a sample with single values everywhere, at angles, with showers of no hit."""
+    from caloforge.detectors import load
+    from caloforge.showers import IncidentSpectrum, Showers
 
-    one, two = (
-        replace(s, incidents=incidents(11, np.full(len(s), 5e4)))
-        for s in (toy_showers(80, 1), toy_showers(80, 2))
-    )
-    found = evaluate(one, two, level="fast")
+    crystals = load("crystals")
+    spectrum = IncidentSpectrum((22,), (5e4,), theta=(0, 0.17), phi=(0, 6.28), position="cell")
+
+    def make(seed):
+        rng = np.random.default_rng(seed)
+        given = spectrum.draw(120, rng, crystals)
+        x, y = given.axis(crystals.z)
+        away = np.hypot(crystals.positions[:, 0] - x, crystals.positions[:, 1] - y)
+        cells = 4e4 * np.exp(-away / 8) * rng.gamma(4, 0.25, (120, crystals.n_cells))
+        cells[:4] = 0
+        return Showers(cells.reshape(120, *crystals.shape).astype(np.float32), given, crystals)
+
+    found = evaluate(make(1), make(2), level="fast", training=make(3))
     assert len(found.bins) == 1
+    assert len(found.angles) == 4
+    assert {name for name, verdict in found.verdicts.items() if verdict == "wrong"} == set()
     write_report(found, tmp_path)
 
 
@@ -170,8 +181,8 @@ def test_a_calochallenge_data_set(tmp_path, no_figures):
             file["showers"] = cells.reshape(80, -1).astype(np.float32)
             file["incident_energies"] = energy
     words = ["validate", *map(str, files), "-o", str(tmp_path / "report"), "--fast"]
-    assert main(words) == 2
-    assert main([*words, "--detector", str(binning)]) == 0
+    assert main([*words, "--detector", "calochallenge-3"]) != 0
+    assert main([*words, "--detector", str(binning), "--particle", "e-"]) == 0
     page = (tmp_path / "report" / "index.html").read_text()
     assert "CaloDREAM" in page
     found = json.loads((tmp_path / "report" / "metrics.json").read_text())

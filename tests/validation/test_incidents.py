@@ -9,7 +9,7 @@ import pytest
 
 from caloforge.detectors import load
 from caloforge.errors import InputError
-from caloforge.showers import Incidents, IncidentSpectrum, Showers, incidents
+from caloforge.showers import Incidents, IncidentSpectrum, Showers, incidents, read_showers
 from caloforge.units import degree
 from caloforge.validation import evaluate, metrics, read_sample, write_report
 from caloforge.validation.cells import SparseCells
@@ -27,7 +27,7 @@ from caloforge.validation.windows import Window
 
 pytest.importorskip("sklearn", reason="scikit-learn (extra 'report') is not installed")
 
-WIDE = Path("/work/samples/clic-ecal-wide-train.h5.parts")
+WIDE = Path(__file__).parents[3] / "samples" / "clic-ecal-wide-train.h5"
 CENTROID = [q for q in QUANTITIES if q.name.startswith("centroid")]
 
 
@@ -86,9 +86,6 @@ def test_classifiers_tell_them_apart(tilted_showers, reference, follow):
 def test_planted_faults_are_found_and_have_the_same_spectrum(good, reference, fault):
     faulty = fault(good, np.random.default_rng(0))
     check_pair(read_sample(faulty, "faulty"), reference)
-    assert np.array_equal(
-        np.sort(faulty.incidents.energy)[::-1][:5], np.sort(good.incidents.energy)[::-1][:5]
-    ) or (len(faulty) < len(good))
     assert worst_of(faulty, reference) & {"wrong", "visible"}
 
 
@@ -363,22 +360,13 @@ def test_events_of_a_cylinder_and_of_tilted_showers(reference, good):
 @pytest.mark.long
 def test_faults_of_geant4_showers_at_an_angle_are_found():
     """10 000 + 10 000 showers of Geant4, theta 0 to 30 degrees, all over a cell."""
-    parts = sorted(WIDE.glob("chunk-*.npz"))
-    if len(parts) < 20:
-        pytest.skip(f"no sample of tilted showers in {WIDE}")
-    detector = load("clic-ecal-wide")
-    columns = ("pdg", "energy", "theta", "phi", "x", "y")
-    chunks = [np.load(part) for part in parts]
-    given = [incidents(**{name: chunk[name] for name in columns}) for chunk in chunks]
-    cells = np.concatenate([chunk["energies"] for chunk in chunks])[:20_000].astype(np.float32)
-    everything = Showers(
-        cells.reshape(-1, *detector.shape), Incidents.concatenate(given)[: len(cells)], detector
-    )
-    half = len(everything) // 2
-    good, reference = everything[:half], read_sample(everything[half : 2 * half], "reference")
+    if not WIDE.exists():
+        pytest.skip(f"no sample of tilted showers: make {WIDE} with `caloforge simulate clic-ecal-wide`")
+    good, other = (read_showers(WIDE, start, start + 10_000) for start in (0, 10_000))
+    reference = read_sample(other, "reference")
     rng = np.random.default_rng(0)
     assert worst_of(good, reference) == {"within floor"}
-    for fault in (angle_ignored, position_ignored, lambda s, r: tilted(s, 2 * degree, r)):
-        found = evaluate(fault(good, rng), reference, level="fast")
+    for fault in known_faults(0.015, 9, reference.spectrum)[-3:]:
+        found = evaluate(fault.make(good, rng), reference, level="fast")
         assert found.verdict == "wrong"
-        assert {"centroid along phi", "centroid across phi"} & {f.observable for f in found.findings}
+        assert set(fault.seen_by) & {f.observable for f in found.findings}, fault.name

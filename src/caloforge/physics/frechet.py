@@ -15,12 +15,15 @@ _BLOCK = 500
 def normalised(reference: NDArray[np.floating], other: NDArray[np.floating]) -> tuple[Floats, Floats]:
     """Divide each feature by its largest absolute value in the reference.
 
+    A feature that is a thousand times larger in the other sample is divided by a thousandth of that: layers that the
+    reference hardly hits hold rounding errors only, by which nothing can be divided.
+
     Args:
         reference: (n, n_features).
         other: (m, n_features).
     """
     one, two = np.asarray(reference, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    scale = np.abs(one).max(axis=0)
+    scale = np.maximum(np.abs(one).max(axis=0), 1e-3 * np.abs(two).max(axis=0))
     scale[scale == 0] = 1
     return one / scale, two / scale
 

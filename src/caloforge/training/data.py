@@ -288,8 +288,8 @@ class Batches:
         incident = self.incident[chosen]
         if symmetry is not None:
             incident = _moved(incident, self.matrices[symmetry])
-        index = torch.arange(self.batch_size)[self.part]
-        return Batch(torch.from_numpy(incident), torch.from_numpy(dense), index, self.batch_size)
+        places = torch.arange(self.batch_size)[self.part]
+        return Batch(torch.from_numpy(incident), torch.from_numpy(dense), places, self.batch_size)
 
     def sample(self, n: int) -> Batch:
         """Return up to n training showers, unchanged, drawn with the seed."""

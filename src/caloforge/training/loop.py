@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from caloforge.errors import TrainingError
 from caloforge.files import make_folder
-from caloforge.models import Approach, Batch, Generator, Step, StepRandom, check_sample, get
-from caloforge.models.contract import ApproachConfig
+from caloforge.models import Approach, Generator, Step, StepRandom, check_sample, get
 from caloforge.progress import Progress, progress
 from caloforge.training import checkpoint
 from caloforge.training.coverage import covered
 from caloforge.training.data import (
     Batches,
-    SparseShowers,
     check_detector,
     file_hash,
     held_out_showers,
@@ -47,10 +42,9 @@ from caloforge.training.run import (
     start_run,
     write_json,
 )
+from caloforge.training.sizing import report_choices, resumed, sized
+from caloforge.training.state import Pending, State, step_seed
 from caloforge.training.validation import Validator
-
-SIZING_SHOWERS = 1000
-"""Training showers from which an approach chooses what its recipe leaves open."""
 
 
 @dataclass(frozen=True)
@@ -120,58 +114,6 @@ def train(
         return session.run()
 
 
-@dataclass
-class _State:
-    step: int = 0
-    seconds: float = 0.0
-    best_score: float = math.inf
-    best_step: int = -1
-    last_score: float = math.inf
-
-    def plain(self) -> dict[str, Any]:
-        return {
-            name: None if isinstance(value, float) and math.isinf(value) else value
-            for name, value in vars(self).items()
-        }
-
-    @staticmethod
-    def parse(data: Mapping[str, Any]) -> _State:
-        values: dict[str, Any] = {
-            name: math.inf if data[name] is None else data[name] for name in vars(_State())
-        }
-        return _State(**values)
-
-
-@dataclass
-class _Pending:
-    """Losses that wait on the device until they are looked at."""
-
-    names: tuple[str, ...] = ()
-    values: list[Tensor] = field(default_factory=list)
-
-    def add(self, losses: Mapping[str, Tensor]) -> None:
-        self.names = tuple(losses)
-        self.values.append(torch.stack([loss.detach().float() for loss in losses.values()]))
-
-    def take(self) -> list[list[float]]:
-        rows: list[list[float]] = torch.stack(self.values).tolist() if self.values else []
-        self.values.clear()
-        return rows
-
-
-def _step_seed(seed: int, rank: int, step: int) -> int:
-    """Seed of torch's global generator in one step of one rank: a resumed training continues exactly."""
-    return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _report_choices(given: ApproachConfig, sized: ApproachConfig) -> None:
-    """Say on stderr what an approach chose for itself."""
-    before, after = given.model_dump(mode="json"), sized.model_dump(mode="json")
-    chosen = [f"{name} = {json.dumps(after[name])}" for name in after if after[name] != before[name]]
-    if chosen:
-        print(f"{sized.approach} chose {', '.join(chosen)}", file=sys.stderr)
-
-
 class _Session:
     """One call of `train`."""
 
@@ -196,7 +138,14 @@ class _Session:
         self._claim(resume, data)
         showers = load_showers(data, self.detector, recipe.data, run.path, pdg)
         training, held_out = split(len(showers), recipe.data.validation_fraction, self.settings.seed)
-        self._size(showers, training, str(data), resume)
+        if resume and run.last.exists():
+            model = resumed(recipe.model, read_recipe_json(run.recipe).model)
+        else:
+            model = sized(recipe, self.detector, showers, training)
+            if fabric.is_global_zero:
+                report_choices(recipe.model, model)
+        self.recipe = recipe.model_copy(update={"model": model})
+        check_sample(showers.incidents, model.conditions, model.pdgs, model.approach, f"'{data}'")
         torch.manual_seed(self.settings.seed)
         self.approach: Approach[Any] = build(self.recipe, self.detector)
         self.batches = Batches(
@@ -217,7 +166,7 @@ class _Session:
             self.detector,
             self.settings.seed,
         )
-        self.state = _State()
+        self.state = State()
         saved = checkpoint.read(run.last) if resume and run.last.exists() else None
         if saved is None:
             self.approach.prepare(self.batches.sample(self.approach.prepare_showers))
@@ -261,26 +210,6 @@ class _Session:
         for folder in (run.path, run.last.parent, run.best.parent):
             make_folder(folder)
 
-    def _size(self, showers: SparseShowers, training: NDArray[np.int64], source: str, resume: bool) -> None:
-        """Fill in what the recipe leaves open, and check that the showers are what the model is conditioned on."""
-        if resume and self.run_folder.last.exists():
-            given = self.recipe.model
-            kept = read_recipe_json(self.run_folder.recipe).model
-            changed = {name: getattr(given, name) for name in given.model_dump(exclude_defaults=True)}
-            model = kept.model_copy(update=changed)
-        else:
-            some = training[np.random.default_rng([self.settings.seed, 6]).permutation(len(training))]
-            sample = Batch.whole(
-                torch.from_numpy(showers.incidents.matrix()[some[:SIZING_SHOWERS]]),
-                torch.from_numpy(showers.dense(some[:SIZING_SHOWERS])),
-            )
-            model = get(self.recipe.model.approach).size(self.recipe.model, self.detector, sample)
-            if self.fabric.is_global_zero:
-                _report_choices(self.recipe.model, model)
-        self.recipe = self.recipe.model_copy(update={"model": model})
-        approach = model.approach
-        check_sample(showers.incidents, model.conditions, model.pdgs, approach, f"'{source}'")
-
     def _set_up(self) -> None:
         self.ema = Ema(self.generator, self.settings.ema_decay)
         self.ema.network.to(self.fabric.device)
@@ -320,7 +249,7 @@ class _Session:
                 state["optimizers"].get(name, {}),
             )
         self.fabric.strategy.precision.load_state_dict(dict(state["precision"]))
-        self.state = _State.parse(state["state"])
+        self.state = State.parse(state["state"])
 
     def _save(self) -> None:
         if self.fabric.is_global_zero:
@@ -373,7 +302,7 @@ class _Session:
     def _loop(self, bar: Progress, log: MetricsLog | None, interrupted: Any, origin: float) -> None:
         settings, state = self.settings, self.state
         look_every = 1 if self.fabric.device.type == "cpu" else settings.log_every
-        pending, recent = _Pending(), []
+        pending, recent = Pending(), []
         done = state.step >= settings.steps
         while not done:
             part = self._progress(origin)
@@ -428,7 +357,7 @@ class _Session:
         for name, optimizer in self.raw_optimizers.items():
             for group, rate in zip(optimizer.param_groups, self.base_rates[name], strict=True):
                 group["lr"] = rate * factor
-        torch.manual_seed(_step_seed(self.settings.seed, self.fabric.global_rank, step))  # of dropout
+        torch.manual_seed(step_seed(self.settings.seed, self.fabric.global_rank, step))  # of dropout
         random = StepRandom(self.settings.seed, step)
         batch = self.batches[step].to(self.fabric.device)
         losses = self.approach.training_step(
@@ -437,7 +366,7 @@ class _Session:
         self.ema.update(self.generator, step)
         return losses
 
-    def _finite(self, pending: _Pending) -> list[list[float]]:
+    def _finite(self, pending: Pending) -> list[list[float]]:
         first = self.state.step - len(pending.values) + 1
         rows = pending.take()
         bad = [

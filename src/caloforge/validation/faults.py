@@ -172,7 +172,15 @@ def tilted(showers: Showers, angle: float, rng: Generator) -> Showers:
     return replace(found, incidents=replace(found.incidents, theta=given))
 
 
-_CENTROID = ("centroid along phi", "centroid across phi", "moment 1 x", "moment 1 y")
+_AXIS = (
+    "centroid along phi",
+    "centroid across phi",
+    "moment 1 x",
+    "moment 1 y",
+    "radial profile",
+    "hottest radii",
+)
+"""Observables around the shower axis."""
 
 
 def known_faults(threshold: float, layer: int, spectrum: IncidentSpectrum | None = None) -> tuple[Fault, ...]:
@@ -225,9 +233,9 @@ def known_faults(threshold: float, layer: int, spectrum: IncidentSpectrum | None
     ]
     if spectrum is not None and spectrum.theta[0] < spectrum.theta[1]:
         found += [
-            Fault("angle ignored", angle_ignored, _CENTROID),
-            Fault("theta off by 2 degrees", lambda s, rng: tilted(s, 2 * degree, rng), _CENTROID),
+            Fault("angle ignored", angle_ignored, _AXIS),
+            Fault("theta off by 2 degrees", lambda s, rng: tilted(s, 2 * degree, rng), _AXIS),
         ]
     if spectrum is not None and len(spectrum.position) != 2:
-        found.append(Fault("position ignored", position_ignored, _CENTROID))
+        found.append(Fault("position ignored", position_ignored, _AXIS))
     return tuple(found)

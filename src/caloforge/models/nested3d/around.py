@@ -33,7 +33,7 @@ from caloforge.models.parts.hit_energies import (
 )
 from caloforge.models.parts.mixtures import log_density, running_sum, signed_sum, to_steps
 
-NOISE_PER_HIT = 4
+NOISE_PER_HIT = 5
 CHAIN = 4
 """Hits that can stand beside one another: each but the first of so many may be put beside the one before it."""
 
@@ -199,16 +199,16 @@ class Around(nn.Module):
             noise: (n_showers, noise_size), standard normal.
 
         Returns:
-            Row of `inputs` and cell around the window of each hit, whole numbers, and its energy, all (n_hits,): 0 for a
-            hit that found no place; and how many such each layer has, (n_showers, n_layers).
+            Row of `inputs` and cell around the window of each hit, whole numbers, and its energy, all (n_hits,): 0 for
+            a hit that found no place; and how many such each layer has, (n_showers, n_layers).
         """
         around, n = self.cells, inputs.shape[0]
         device = inputs.device
         slots = torch.arange(self.most, device=device)
         row, slot = (slots < hits.reshape(-1, 1)).nonzero().unbind(1)
         own = self._numbers(hits, row, slot, noise)
-        uniform = (0.5 + 0.5 * torch.erf(own[:, :3] / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
-        cell = self._places(self.mixing(inputs).softmax(1).index_select(0, row), uniform[:, :1])
+        uniform = (0.5 + 0.5 * torch.erf(own[:, :4] / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
+        cell = self._places(self.mixing(inputs).softmax(1).index_select(0, row), uniform[:, :1], uniform[:, 3:])
         part = torch.sigmoid(self.part_beside(inputs))[:, 0].index_select(0, row)
         first, elsewhere = self._beside(cell, slot, part, uniform[:, 1])
         if centre is not None:
@@ -240,7 +240,7 @@ class Around(nn.Module):
         mean, log_sigma = choose_normal(
             steps.unflatten(0, (2, n_normals)), weight, -uniform[:, 2], self.signed
         )
-        own_excess = alive * draw_excess(mean, log_sigma, own[:, 3])
+        own_excess = alive * draw_excess(mean, log_sigma, own[:, 4])
         sums, living = (inputs.new_zeros(n).scatter_add(0, row, values) for values in (own_excess, alive))
         factor = (excess.flatten() / sums.clamp(min=1e-4)).index_select(0, row)
         energy = alive * self.threshold + own_excess * factor
@@ -283,12 +283,14 @@ class Around(nn.Module):
         own = beside.index_select(0, cell * len(STEPS) + step)
         return first, torch.where(first != cell, cell, own)
 
-    def _places(self, mixing: Tensor, uniform: Tensor) -> Tensor:
-        """Draw cells by the inverse of running sums: the shape, then the block, then the cell, (n_hits,)."""
+    def _places(self, mixing: Tensor, for_shape: Tensor, uniform: Tensor) -> Tensor:
+        """Draw cells by the inverse of running sums: the shape, then the block, then the cell, (n_hits,).
+
+        The cell has a number of its own: what one number leaves after the choice of a shape has lost so many digits
+        that rounding would move hits.
+        """
         reached = mixing @ self.sum_shapes
-        shape = (uniform > reached[:, :-1]).long().sum(1)
-        chosen = mixing.gather(1, shape[:, None])
-        uniform = (uniform - reached.gather(1, shape[:, None]) + chosen) / chosen.clamp(min=1e-9)
+        shape = (for_shape > reached[:, :-1]).long().sum(1)
         n_cells = self.cells.n_cells
         table = functional.pad(self.shapes(), (0, self.n_blocks * BLOCK - n_cells))
         table = table.unflatten(1, (self.n_blocks, BLOCK))

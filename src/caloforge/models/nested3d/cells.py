@@ -1,9 +1,4 @@
-"""The cells of a shower, given hits and energy of its layers: in stages over layers and passes over sub-lattices.
-
-In each layer, the hits around a window come first (`around`), then the window in passes (`window`), layers in three
-stages (`stages`). The likelihood is that of exactly what is drawn, given the totals of passes (`parts.given_totals`,
-`parts.shares`).
-"""
+"""Drawing the cells of a shower, given hits and energy of its layers."""
 
 from __future__ import annotations
 
@@ -13,24 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from caloforge.models.nested3d.frame import Frame, Place
-from caloforge.models.nested3d.networks import FAINT, NEVER, CellNetworks, compress
+from caloforge.models.nested3d.frame import Place
+from caloforge.models.nested3d.likelihood import CellLikelihood
+from caloforge.models.nested3d.networks import NEVER, compress
+from caloforge.models.nested3d.stages import Stage
 from caloforge.models.nested3d.window import WindowPass
-from caloforge.models.parts.given_totals import log_density_of_parts, log_probability_of_hits
-from caloforge.models.parts.hit_energies import (
-    ANCHOR,
-    chance_left,
-    choose_normal,
-    draw_excess,
-    log_excess,
-)
-from caloforge.models.parts.layer_features import summarise
+from caloforge.models.parts.hit_energies import chance_left, choose_normal, draw_excess
 from caloforge.models.parts.logistic import standard_logistic
-from caloforge.models.parts.mixtures import log_density
 from caloforge.models.parts.shares import share_noise
 
 
-class Cells(CellNetworks):
+class Cells(CellLikelihood):
     """The networks with what they are for: the likelihood of showers, and drawing them."""
 
     @property
@@ -38,123 +26,6 @@ class Cells(CellNetworks):
         """Random numbers that the cells of a shower take."""
         n_window, n_around = self.lattice.n_cells, self.around.noise_size if self.around else 0
         return self.n_layers * (2 * n_window + 2 * self.n_groups) + n_around
-
-    def around_and_window(self, showers: Tensor, place: Place | None) -> tuple[Tensor, Tensor]:
-        """Take the cells around and inside the windows of layers out of showers.
-
-        Args:
-            showers: (n, n_layers, ...).
-            place: Where the axis crosses the layers.
-
-        Returns:
-            (n, n_layers, n_around) and (n, n_layers, n_window), the latter in the order of drawing.
-        """
-        cells = showers.flatten(2)
-        if place is None:
-            return cells[:, :, :0], cells.index_select(2, self.inside)
-        found = []
-        offsets = [(self.window_rows, self.window_columns)]
-        if self.around is not None:
-            offsets.insert(0, (self.around.cells.rows, self.around.cells.columns))
-        for rows, columns in offsets:
-            y, x = place.row[:, :, None].long() + rows, place.column[:, :, None].long() + columns
-            there = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
-            found.append(cells.gather(2, (y * self.shape[1] + x) * there) * there)
-        return (found[0], found[1]) if len(found) > 1 else (cells[:, :, :0], found[0])
-
-    def centroid(self, window: Tensor, place: Place | None) -> Tensor:
-        """Energy-weighted centroid of the windows of showers relative to the axis, in mean cells, (n, 2)."""
-        axis = self._axis(place, window)
-        total = window.sum(2)
-        sums = window @ self.moments_of[:, :2] - axis * total[:, :, None]
-        return sums.sum(1) / (total.sum(1, keepdim=True) + FAINT)
-
-    def features(
-        self, context: Tensor, hits: Tensor, energy: Tensor, of_frame: Tensor, of_centroid: Tensor
-    ) -> Tensor:
-        """What is known about each layer before its cells, (n, n_layers, ...)."""
-        centroid = of_centroid[:, None].expand(-1, self.n_layers, -1)
-        return torch.cat(
-            [summarise(hits, energy), self.layer_features(context, hits, energy), of_frame, centroid], 2
-        )
-
-    def losses(
-        self, features: Tensor, showers: Tensor, place: Place | None, shift: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Negative log-likelihood of shares, of hits and of energies of showers, given their layers.
-
-        Args:
-            features: (n_showers, n_layers, ...), see `features`.
-            showers: (n_showers, n_layers, ...) in units of a typical hit.
-            place: Where the axis crosses the layers.
-            shift: (n_showers,) of the nodes of quadratures, from -0.5 to 0.5.
-
-        Returns:
-            Three scalars, means over the showers; the last two have `ANCHOR` times that of independent cells added.
-        """
-        n = showers.shape[0]
-        around, window = self.around_and_window(showers, place)
-        axis, possible = self._axis(place, showers), self._possible(place)
-        parts = window.split(self.sizes, 2)
-        group_hits, group_energy = self._groups(showers, parts)
-        encoded = self.of_groups(group_hits, group_energy)
-        sums = window @ self.moments_of
-        moments = self.moments(sums, axis)
-        maps = self._full_maps(around, window)
-        shifts = shift[:, None].expand(-1, self.n_layers)
-        of_hits = of_energy = of_shares = features.new_zeros(())
-        far = self._far(around, axis)
-        if self.around is not None:
-            of_hits, of_energy = self.around.likelihood(
-                torch.cat([features, encoded], 2).flatten(0, 1),
-                around.flatten(0, 1),
-                self._centres(place),
-                shifts.flatten(),
-            )
-        drawn: list[int] = []
-        for stage, shares, passes in self._stages():
-            layers = torch.tensor(stage.layers, device=showers.device)
-            near = [self._near(values[:, drawn], stage) for values in (encoded, moments, maps)]
-            if self.n_groups > 1:
-                inputs = torch.cat([features[:, layers], *near[0]], 2).flatten(0, 1)
-                of_shares = (
-                    of_shares
-                    + shares.loss(
-                        inputs, group_hits[:, layers].flatten(0, 1), group_energy[:, layers].flatten(0, 1)
-                    ).sum()
-                )
-            earlier = [self._of_earlier(sums[:, drawn], axis, drawn, stage)] if drawn else []
-            conditions = self._conditions(
-                features[:, layers], encoded[:, layers], far[:, layers], [*near[0], *near[1], *earlier]
-            )
-            own = maps[:, layers].flatten(0, 1)
-            seen = [values.flatten(0, 1) for values in near[2]]
-            here_axis, here_shift = axis[:, layers].flatten(0, 1), shifts[:, layers].flatten()
-            bells = self._bells(place, layers)
-            known: list[Tensor] = []
-            for number, network in enumerate(passes):
-                part = parts[number][:, layers].flatten(0, 1)
-                hidden = self.in_map[self._cells_of(number).start :]
-                here = own.index_fill(1, hidden, 0.0)
-                logit, state = network(
-                    self._maps(here, seen), self._with_drawn(conditions, known, here_axis), bells
-                )
-                if possible is not None:
-                    allowed = possible[:, layers, self._cells_of(number)].flatten(0, 1)
-                    logit = torch.where(allowed > 0, logit, NEVER)
-                hit = part > 0
-                of_hits = of_hits + log_probability_of_hits(logit, hit, here_shift).sum()
-                of_hits = of_hits - ANCHOR * functional.binary_cross_entropy_with_logits(
-                    logit, hit.to(logit.dtype), reduction="sum"
-                )
-                row = hit.nonzero()[:, 0]
-                mixture = network.energies(state.transpose(1, 2)[hit])
-                value = log_excess(part[hit], self.threshold)
-                together = log_density_of_parts(mixture, value, row, len(hit), here_shift)
-                of_energy = of_energy + together.sum() + ANCHOR * log_density(*mixture, value).sum()
-                known.append(part)
-            drawn += stage.layers
-        return of_shares / n, -of_hits / n, -of_energy / n
 
     def sample(
         self, features: Tensor, hits: Tensor, energy: Tensor, place: Place | None, noise: Tensor
@@ -183,54 +54,38 @@ class Cells(CellNetworks):
         drawn = self._draw_around(features, shared, excess, place, axis, for_around)
         shared, maps, far, targets, energies = drawn
         encoded = self.of_groups(shared, excess + self.threshold * shared)
-        first = int(self.around is not None)
 
         tail = (0.5 - 0.5 * torch.erf(for_hits / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
         logistic = standard_logistic(tail).split(of_passes, 1)
         tails = (-tail).split(of_passes, 1)
-        all_maps: list[Tensor] = []
-        all_sums: list[Tensor] = []
+        random = (tails, logistic, for_energies)
+        drawn_maps: list[Tensor] = []
+        drawn_sums: list[Tensor] = []
         order: list[int] = []
-        done = 0
-        for stage, _, passes in self._stages():
-            layers, count = torch.tensor(stage.layers, device=noise.device), len(stage.layers)
-            near_maps: list[Tensor] = []
-            near: list[Tensor] = []
-            if order:
-                sums = torch.cat(all_sums, 1)
-                before = torch.tensor(order, device=noise.device)
-                groups, earlier = (values.index_select(1, before) for values in (encoded, axis))
-                near_maps = self._near(torch.cat(all_maps, 1), stage)
-                near = [*self._near(groups, stage), *self._near(self.moments(sums, earlier), stage)]
-                near.append(self._of_earlier(sums, axis, order, stage))
+        for number, (stage, _, passes) in enumerate(self._stages()):
+            layers = torch.tensor(stage.layers, device=noise.device)
+            near_maps, near = self._neighbours(stage, order, drawn_maps, drawn_sums, encoded, axis)
             of_layers = [values.index_select(1, layers) for values in (features, encoded, far)]
             conditions = self._conditions(of_layers[0], of_layers[1], of_layers[2], near)
-            seen = [values.flatten(0, 1) for values in near_maps]
+            groups = [values.index_select(1, layers).flatten(0, 1) for values in (shared, excess)]
+            allowed = None if possible is None else possible.index_select(1, layers).flatten(0, 1)
             here = maps.index_select(1, layers).flatten(0, 1)
             here_axis = axis.index_select(1, layers).flatten(0, 1)
-            bells = self._bells(place, layers)
+            seen, bells = [values.flatten(0, 1) for values in near_maps], self._bells(place, layers)
             rows = (torch.arange(n, device=noise.device)[:, None] * n_layers + layers).flatten()
-            group_hits, group_excess = (
-                values.index_select(1, layers).flatten(0, 1).split(1, 1) for values in (shared, excess)
-            )
+            first = len(self.sizes) * number
             known: list[Tensor] = []
-            for number, network in enumerate(passes):
+            for k, network in enumerate(passes):
                 logit, state = network(
                     self._maps(here, seen), self._with_drawn(conditions, known, here_axis), bells
                 )
-                chosen = self._cells_of(number)
-                if possible is not None:
-                    allowed = possible.index_select(1, layers)[:, :, chosen].flatten(0, 1)
-                    logit = torch.where(allowed > 0, logit, NEVER)
-                row, column, hit_energy, part = self._draw(
-                    network,
-                    logit,
-                    state,
-                    tuple(values[done].reshape(logit.shape) for values in (tails, logistic, for_energies)),
-                    group_hits[first + number],
-                    group_excess[first + number],
-                )
-                done += 1
+                chosen = self._cells_of(k)
+                if allowed is not None:
+                    logit = torch.where(allowed[:, chosen] > 0, logit, NEVER)
+                own = tuple(values[first + k].reshape(logit.shape) for values in random)
+                group = self.n_groups - len(self.sizes) + k
+                totals = tuple(values[:, group : group + 1] for values in groups)
+                row, column, hit_energy, part = self._draw(network, logit, state, own, *totals)
                 known.append(part)
                 if not (stage is self.stages[-1] and network is passes[-1]):
                     in_map = row * size + self.in_map[chosen].index_select(0, column)
@@ -238,56 +93,30 @@ class Cells(CellNetworks):
                 target, inside = self._targets(rows.index_select(0, row), chosen, column, place)
                 targets.append(target)
                 energies.append(hit_energy * inside)
-            all_sums.append((torch.cat(known, 1) @ self.moments_of).unflatten(0, (-1, count)))
-            all_maps.append(here.unflatten(0, (-1, count)))
+            drawn_sums.append((torch.cat(known, 1) @ self.moments_of).unflatten(0, (-1, len(stage.layers))))
+            drawn_maps.append(here.unflatten(0, (-1, len(stage.layers))))
             order += stage.layers
         flat = noise.new_zeros(n * n_layers * self.n_layer)
         showers = flat.scatter_add(0, torch.cat(targets), torch.cat(energies))
         return showers.reshape(n, n_layers, *self.shape)
 
-    def _groups(self, showers: Tensor, parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Hits and energy of the groups of all layers, both (n, n_layers, n_groups)."""
-        hits = torch.stack([(part > 0).sum(2).to(showers.dtype) for part in parts], 2)
-        energy = torch.stack([part.sum(2) for part in parts], 2)
-        if self.around is None:
-            return hits, energy
-        cells = showers.flatten(2)
-        all_hits, all_energy = (cells > 0).sum(2).to(showers.dtype), cells.sum(2)
-        rest = (all_hits - hits.sum(2)).clamp(min=0)
-        left = (all_energy - energy.sum(2)).clamp(min=0) * (rest > 0)
-        return torch.cat([rest[..., None], hits], 2), torch.cat([left[..., None], energy], 2)
-
-    def _full_maps(self, around: Tensor, window: Tensor) -> Tensor:
-        """What networks see of complete layers, (n, n_layers, map_size)."""
-        maps = window.new_zeros(*window.shape[:2], self.map_size)
-        maps = maps.index_copy(2, self.in_map, compress(window) * (window > 0))
-        if self.around is None:
-            return maps
-        near = (self.around_in_map >= 0).nonzero()[:, 0]
-        seen = around.index_select(2, near)
-        return maps.index_copy(2, self.around_in_map[near], compress(seen) * (seen > 0))
-
-    def _far(self, around: Tensor, axis: Tensor) -> Tensor:
-        """Centroid of the hits around windows relative to the axis, (n, n_layers, 2)."""
-        if self.around is None:
-            return torch.zeros_like(axis)
-        total = around.sum(2, keepdim=True)
-        return self._relative(around @ self.far, total, axis)
-
-    def _relative(self, sums: Tensor, total: Tensor, axis: Tensor) -> Tensor:
-        return (sums - axis / 5 * total) / (total + FAINT)
-
-    def _centres(self, place: Place | None) -> Tensor | None:
-        """Row and column of the middle of windows, (n * n_layers, 2), where they may reach beyond the readout."""
-        if not self.masked or place is None:
-            return None
-        return torch.stack([place.row, place.column], 2).flatten(0, 1).long()
-
-    def _bells(self, place: Place | None, layers: Tensor) -> tuple[Tensor, Tensor] | None:
-        if place is None or not self.moving:
-            return None
-        along_y, along_x = Frame.bells(place.layers(layers), self.lattice.n_rows)
-        return along_y.flatten(0, 1), along_x.flatten(0, 1)
+    def _neighbours(
+        self,
+        stage: Stage,
+        order: list[int],
+        maps: list[Tensor],
+        sums: list[Tensor],
+        encoded: Tensor,
+        axis: Tensor,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Maps of the layers before and after those of a stage, and what else is known of layers drawn earlier."""
+        if not order:
+            return [], []
+        of_drawn = torch.cat(sums, 1)
+        before = torch.tensor(order, device=encoded.device)
+        groups, earlier = (values.index_select(1, before) for values in (encoded, axis))
+        near = [*self._near(groups, stage), *self._near(self.moments(of_drawn, earlier), stage)]
+        return self._near(torch.cat(maps, 1), stage), [*near, self._of_earlier(of_drawn, axis, order, stage)]
 
     def _targets(
         self, rows: Tensor, chosen: slice, column: Tensor, place: Place | None

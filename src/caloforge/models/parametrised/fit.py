@@ -59,8 +59,8 @@ def fit(generator: ParametrisedGenerator, sample: Batch, *, iterations: int, dra
     data = summarise(generator, sample.incident, sample.showers)
     fit_backscatter(generator, data)
     shapes = estimate_shapes(generator, data)
-    for kind, found in enumerate(_by_particle(generator, data, shapes)):
-        _put(generator, kind, found)
+    for kind, fitted in enumerate(_by_particle(generator, data, shapes)):
+        _put(generator, kind, fitted)
     _set_layer_weights(generator, data, None, rate=1.0)
     fit_radial(generator, data, estimate_shapes(generator, data))
     random = torch.Generator().manual_seed(seed)
@@ -72,8 +72,8 @@ def fit(generator: ParametrisedGenerator, sample: Batch, *, iterations: int, dra
 
 
 def _of_known_particles(generator: ParametrisedGenerator, sample: Batch) -> Batch:
-    keep = torch.isin(sample.incident[:, 0], generator.known) & (sample.showers.flatten(1).sum(1) > 0)
-    for pdg in generator.known.tolist():
+    keep = torch.isin(sample.incident[:, 0], generator.pdgs) & (sample.showers.flatten(1).sum(1) > 0)
+    for pdg in generator.pdgs.tolist():
         n = int((keep & (sample.incident[:, 0] == pdg)).sum())
         if n < FEWEST:
             raise InputError(
@@ -100,13 +100,13 @@ def _draw(generator: ParametrisedGenerator, incident: Tensor, random: torch.Gene
 def _by_particle(generator: ParametrisedGenerator, data: Summary, shapes: Shapes) -> list[Correlated]:
     return [
         fit_correlated(shapes.matrix[data.kind == kind], data.log_energy[data.kind == kind])
-        for kind in range(len(generator.known))
+        for kind in range(len(generator.pdgs))
     ]
 
 
-def _put(generator: ParametrisedGenerator, kind: int, found: Correlated) -> None:
+def _put(generator: ParametrisedGenerator, kind: int, fitted: Correlated) -> None:
     for name in ("means", "slopes", "spreads"):
-        getattr(generator, name)[kind] = torch.from_numpy(getattr(found, name)).float()
+        getattr(generator, name)[kind] = torch.from_numpy(getattr(fitted, name)).float()
 
 
 def _get(generator: ParametrisedGenerator, kind: int) -> Correlated:
@@ -199,7 +199,7 @@ def _set_layer_weights(
     generator: ParametrisedGenerator, data: Summary, made: Summary | None, rate: float
 ) -> None:
     """Move what layers show, so that mean layer energies become those given (expected ones where none were made)."""
-    n_particles = len(generator.known)
+    n_particles = len(generator.pdgs)
     if made is None:
         shapes = estimate_shapes(generator, data)
         made_layers, other = expected(generator, data, shapes), data
@@ -218,7 +218,7 @@ def _set_layer_weights(
             places.append(data.log_energy[d].mean())
         basis = basis_of(np.array(places), 2)
         ridge = np.diag([0.0, 0.1, 0.3])
-        found = np.linalg.solve(basis.T @ basis + ridge, basis.T @ np.array(ratios))
-        moved = generator.layer_weights[kind] + rate * torch.from_numpy(found).float()
+        correction = np.linalg.solve(basis.T @ basis + ridge, basis.T @ np.array(ratios))
+        moved = generator.layer_weights[kind] + rate * torch.from_numpy(correction).float()
         limits = torch.tensor([[3.0], [0.7], [0.15]])
         generator.layer_weights[kind] = torch.minimum(torch.maximum(moved, -limits), limits)

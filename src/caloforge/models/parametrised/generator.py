@@ -52,7 +52,7 @@ class ParametrisedGenerator(Generator):
         pdgs: PDG ids of the particles.
     """
 
-    known: Tensor
+    pdgs: Tensor
     converts: Tensor
     tracks: Tensor
     centre: Tensor
@@ -89,7 +89,7 @@ class ParametrisedGenerator(Generator):
         def fixed(name: str, values: Tensor) -> None:
             self.register_buffer(name, values, persistent=False)
 
-        fixed("known", torch.tensor(pdgs, dtype=torch.float32))
+        fixed("pdgs", torch.tensor(pdgs, dtype=torch.float32))
         fixed("converts", torch.tensor([float(pdg == GAMMA) for pdg in pdgs]))
         tracks = [MOST_TRACKS if pdg == GAMMA else 1 for pdg in pdgs]
         fixed("tracks", torch.tensor(tracks, dtype=torch.float32))
@@ -123,24 +123,24 @@ class ParametrisedGenerator(Generator):
     def forward(self, incident: Tensor, noise: Tensor) -> Tensor:
         """Draw showers; see `Generator`. Unknown particles get showers of the first known one."""
         conversion, shape, of_layers, of_core, of_tracks, of_cells = noise.split(self.noise_sizes, dim=1)
-        kind = (incident[:, :1] == self.known).int().argmax(1)
+        kind = (incident[:, :1] == self.pdgs).int().argmax(1)
         log_energy = (incident[:, 1:2] / REFERENCE_ENERGY).log()
         log_energy = torch.minimum(torch.maximum(log_energy, self.log_range[0]), self.log_range[1])
         start = (
             -CONVERSION_LENGTH * upper_tail(conversion).clamp(min=1e-7).log() * self.converts[kind][:, None]
         )
         values = self.draw_shapes(kind, log_energy, shape)
-        showing, back = self.layer_energies(incident[:, 1:2], kind, log_energy, start, values)
+        visible, back = self.layer_energies(incident[:, 1:2], kind, log_energy, start, values)
         tau = (self.depth - start) / values[:, :1].exp()
-        passing = ((tau > 0) & (tau < 1)).to(showing.dtype) * self.tracks[kind][:, None]
-        spread = (showing - passing * self.track.mean()).clamp(min=0)
+        passing = ((tau > 0) & (tau < 1)).to(visible.dtype) * self.tracks[kind][:, None]
+        spread = (visible - passing * self.track.mean()).clamp(min=0)
         of_layers = of_layers @ self.smoothing
         of_core = (1 - self.core_link**2).sqrt() * of_core - self.core_link * of_layers
         size = (self.clusters[0] + self.clusters[1] * log_energy).exp() * self.spot_size
         spread = redistribute(spread, gamma_factor(spread / size, of_layers))
         core_size = (self.core_clusters[0] + self.core_clusters[1] * log_energy).exp() * self.spot_size
-        wobble = 2 * (core_size / (spread + core_size)).sqrt() * of_core
-        energy = spread[..., None] * self.radial_parts(tau.clamp(0.0, DEEPEST), log_energy, wobble)
+        core_shift = 2 * (core_size / (spread + core_size)).sqrt() * of_core
+        energy = spread[..., None] * self.radial_parts(tau.clamp(0.0, DEEPEST), log_energy, core_shift)
         energy = energy + back[..., None] * self.single_parts(self.backscatter_radius)
         exceed = upper_tail(of_cells).unflatten(1, (self.shape[0], self.n_cells))
         drawn = draw_cells(energy / self.spot_mean, self.lateral.class_of, self.table, exceed)
@@ -207,19 +207,19 @@ class ParametrisedGenerator(Generator):
         back = energy * (self.backscatter[0] + self.backscatter[1] * log_energy).exp()
         return energy * log_response.exp() * shown, back
 
-    def radial_parts(self, tau: Tensor, log_energy: Tensor, wobble: Tensor | float = 0.0) -> Tensor:
+    def radial_parts(self, tau: Tensor, log_energy: Tensor, core_shift: Tensor | float = 0.0) -> Tensor:
         """Part of a layer's energy in one cell of each class.
 
         Args:
             tau: Depth in units of T, (n_showers, n_layers).
             log_energy: (n_showers, 1).
-            wobble: Added to the log-odds of the core, (n_showers, n_layers).
+            core_shift: Added to the log-odds of the core, (n_showers, n_layers).
 
         Returns:
             (n_showers, n_layers, n_classes).
         """
         core, tail, odds, halo = radii_and_odds(radial_basis(tau, log_energy) @ self.radial.T)
-        parts: Tensor = self.lateral(core, tail, torch.sigmoid(odds + wobble))
+        parts: Tensor = self.lateral(core, tail, torch.sigmoid(odds + core_shift))
         return parts + torch.sigmoid(halo)[..., None] * (self.single_parts(self.halo_radius) - parts)
 
     def single_parts(self, radius: Tensor) -> Tensor:

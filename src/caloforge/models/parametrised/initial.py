@@ -29,10 +29,10 @@ def fit_spots(generator: ParametrisedGenerator, sample: Batch) -> None:
     occupancy = torch.stack([(part > 0).sum(0) for part in cells.split(CHUNK)]).sum(0) / len(cells)
     order = occupancy.argsort()
     rare = order[: max(int((occupancy < RARE).sum()), len(order) // 10)]
-    found = torch.cat([part[:, rare][part[:, rare] > 0] for part in cells.split(CHUNK)])
-    if len(found) < FEWEST:
-        found = cells[cells > 0]
-    spot = np.quantile(found.double().numpy(), (np.arange(SPOTS) + 0.5) / SPOTS)
+    energies = torch.cat([part[:, rare][part[:, rare] > 0] for part in cells.split(CHUNK)])
+    if len(energies) < FEWEST:
+        energies = cells[cells > 0]
+    spot = np.quantile(energies.double().numpy(), (np.arange(SPOTS) + 0.5) / SPOTS)
     generator.spot_mean.fill_(spot.mean())
     generator.spot_size.fill_((spot**2).mean() / spot.mean())
     generator.table.copy_(torch.from_numpy(quantile_table(spot)))
@@ -43,7 +43,7 @@ def fit_tracks(generator: ParametrisedGenerator, sample: Batch) -> None:
 
     If there are no electrons, or they have showered, it is a third of a spot.
     """
-    electrons = generator.known[generator.converts == 0]
+    electrons = generator.pdgs[generator.converts == 0]
     chosen = torch.isin(sample.incident[:, 0], electrons)
     centre = int((generator.lateral.class_of == 0).nonzero()[0])
     energies = sample.showers.flatten(2)[chosen, 0, centre].double().numpy()

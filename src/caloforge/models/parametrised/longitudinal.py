@@ -175,9 +175,9 @@ def fit_correlated(values: Array, log_energy: Array) -> Correlated:
         rest = values[:, i] - quadratic @ means[i]
         if pulls:
             columns = np.concatenate([pull[:, None] * linear for pull in pulls], 1)
-            found = np.linalg.lstsq(columns, rest, rcond=None)[0]
-            slopes[i, :i] = found.reshape(i, 2)
-            rest = rest - columns @ found
+            fitted = np.linalg.lstsq(columns, rest, rcond=None)[0]
+            slopes[i, :i] = fitted.reshape(i, 2)
+            rest = rest - columns @ fitted
         spreads[i] = _log_spread(rest, quadratic)
         pulls.append(rest / np.exp(quadratic @ spreads[i]))
     return Correlated(means, slopes, spreads)

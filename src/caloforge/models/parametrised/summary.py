@@ -65,7 +65,7 @@ def summarise(generator: ParametrisedGenerator, incident: Tensor, showers: Tenso
     mean = generator.spot_mean
     seen = (middle > 0.3 * mean) & (after > 0.5 * mean)
     first = torch.where(seen.any(1), seen.int().argmax(1), classes.sum(2).argmax(1))
-    kind = (incident[:, :1] == generator.known).int().argmax(1)
+    kind = (incident[:, :1] == generator.pdgs).int().argmax(1)
     return Summary(kind.numpy(), incident[:, 1].double().numpy(), classes.numpy(), first.numpy())
 
 

@@ -89,9 +89,12 @@ class Totals(nn.Module):
             encoded: (n_showers, 2), see `encode`.
         """
         response, hits = encoded.split(1, 1)
-        of_response = self.of_response(context).split(self.mixtures, 1)
-        of_hits = self.of_hits(torch.cat([context, response], 1)).split(self.mixtures, 1)
-        return -(log_density(*of_response, response[:, 0]) + log_density(*of_hits, hits[:, 0]))
+        mixtures = self.of_response(context), self.of_hits(torch.cat([context, response], 1))
+        densities = []
+        for mixture, value in zip(mixtures, (response, hits), strict=True):
+            weight, mean, log_sigma = mixture.split(self.mixtures, 1)
+            densities.append(log_density(weight, mean, log_sigma, value[:, 0]))
+        return -(densities[0] + densities[1])
 
     def sample(self, context: Tensor, limit: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Draw totals.

@@ -1,0 +1,183 @@
+"""The likelihood of the cells of showers, given hits and energy of their layers: of exactly what is drawn.
+
+In each layer, the hits around a window come first (`around`), then the window in passes (`window`), layers in three
+stages (`stages`); what comes out is given the totals of passes (`parts.given_totals`, `parts.shares`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from caloforge.models.nested3d.frame import Frame, Place
+from caloforge.models.nested3d.networks import FAINT, NEVER, CellNetworks, compress
+from caloforge.models.parts.given_totals import log_density_of_parts, log_probability_of_hits
+from caloforge.models.parts.hit_energies import ANCHOR, log_excess
+from caloforge.models.parts.layer_features import summarise
+from caloforge.models.parts.mixtures import log_density
+
+
+class CellLikelihood(CellNetworks):
+    """The networks, with the cells that they are about and their likelihood."""
+
+    def around_and_window(self, showers: Tensor, place: Place | None) -> tuple[Tensor, Tensor]:
+        """Take the cells around and inside the windows of layers out of showers.
+
+        Args:
+            showers: (n, n_layers, ...).
+            place: Where the axis crosses the layers.
+
+        Returns:
+            (n, n_layers, n_around) and (n, n_layers, n_window), the latter in the order of drawing.
+        """
+        cells = showers.flatten(2)
+        if place is None:
+            return cells[:, :, :0], cells.index_select(2, self.inside)
+        found = []
+        offsets = [(self.window_rows, self.window_columns)]
+        if self.around is not None:
+            offsets.insert(0, (self.around.cells.rows, self.around.cells.columns))
+        for rows, columns in offsets:
+            y, x = place.row[:, :, None].long() + rows, place.column[:, :, None].long() + columns
+            there = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
+            found.append(cells.gather(2, (y * self.shape[1] + x) * there) * there)
+        return (found[0], found[1]) if len(found) > 1 else (cells[:, :, :0], found[0])
+
+    def centroid(self, window: Tensor, place: Place | None) -> Tensor:
+        """Energy-weighted centroid of the windows of showers relative to the axis, in mean cells, (n, 2)."""
+        axis = self._axis(place, window)
+        total = window.sum(2)
+        sums = window @ self.moments_of[:, :2] - axis * total[:, :, None]
+        return sums.sum(1) / (total.sum(1, keepdim=True) + FAINT)
+
+    def features(
+        self, context: Tensor, hits: Tensor, energy: Tensor, of_frame: Tensor, of_centroid: Tensor
+    ) -> Tensor:
+        """What is known about each layer before its cells, (n, n_layers, ...)."""
+        centroid = of_centroid[:, None].expand(-1, self.n_layers, -1)
+        return torch.cat(
+            [summarise(hits, energy), self.layer_features(context, hits, energy), of_frame, centroid], 2
+        )
+
+    def losses(
+        self, features: Tensor, showers: Tensor, place: Place | None, shift: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Negative log-likelihood of shares, of hits and of energies of showers, given their layers.
+
+        Args:
+            features: (n_showers, n_layers, ...), see `features`.
+            showers: (n_showers, n_layers, ...) in units of a typical hit.
+            place: Where the axis crosses the layers.
+            shift: (n_showers,) of the nodes of quadratures, from -0.5 to 0.5.
+
+        Returns:
+            Three scalars, means over the showers; the last two have `ANCHOR` times that of independent cells added.
+        """
+        n = showers.shape[0]
+        around, window = self.around_and_window(showers, place)
+        axis, possible = self._axis(place, showers), self._possible(place)
+        parts = window.split(self.sizes, 2)
+        group_hits, group_energy = self._groups(showers, parts)
+        encoded = self.of_groups(group_hits, group_energy)
+        sums = window @ self.moments_of
+        moments = self.moments(sums, axis)
+        maps = self._full_maps(around, window)
+        shifts = shift[:, None].expand(-1, self.n_layers)
+        of_hits = of_energy = of_shares = features.new_zeros(())
+        far = self._far(around, axis)
+        if self.around is not None:
+            of_hits, of_energy = self.around.likelihood(
+                torch.cat([features, encoded], 2).flatten(0, 1),
+                around.flatten(0, 1),
+                self._centres(place),
+                shifts.flatten(),
+            )
+        drawn: list[int] = []
+        for stage, shares, passes in self._stages():
+            layers = torch.tensor(stage.layers, device=showers.device)
+            near = [self._near(values[:, drawn], stage) for values in (encoded, moments, maps)]
+            if self.n_groups > 1:
+                inputs = torch.cat([features[:, layers], *near[0]], 2).flatten(0, 1)
+                of_shares = (
+                    of_shares
+                    + shares.loss(
+                        inputs, group_hits[:, layers].flatten(0, 1), group_energy[:, layers].flatten(0, 1)
+                    ).sum()
+                )
+            earlier = [self._of_earlier(sums[:, drawn], axis, drawn, stage)] if drawn else []
+            conditions = self._conditions(
+                features[:, layers], encoded[:, layers], far[:, layers], [*near[0], *near[1], *earlier]
+            )
+            own = maps[:, layers].flatten(0, 1)
+            seen = [values.flatten(0, 1) for values in near[2]]
+            here_axis, here_shift = axis[:, layers].flatten(0, 1), shifts[:, layers].flatten()
+            bells = self._bells(place, layers)
+            known: list[Tensor] = []
+            for number, network in enumerate(passes):
+                part = parts[number][:, layers].flatten(0, 1)
+                hidden = self.in_map[self._cells_of(number).start :]
+                here = own.index_fill(1, hidden, 0.0)
+                logit, state = network(
+                    self._maps(here, seen), self._with_drawn(conditions, known, here_axis), bells
+                )
+                if possible is not None:
+                    allowed = possible[:, layers, self._cells_of(number)].flatten(0, 1)
+                    logit = torch.where(allowed > 0, logit, NEVER)
+                hit = part > 0
+                of_hits = of_hits + log_probability_of_hits(logit, hit, here_shift).sum()
+                of_hits = of_hits - ANCHOR * functional.binary_cross_entropy_with_logits(
+                    logit, hit.to(logit.dtype), reduction="sum"
+                )
+                row = hit.nonzero()[:, 0]
+                mixture = network.energies(state.transpose(1, 2)[hit])
+                value = log_excess(part[hit], self.threshold)
+                together = log_density_of_parts(mixture, value, row, len(hit), here_shift)
+                of_energy = of_energy + together.sum() + ANCHOR * log_density(*mixture, value).sum()
+                known.append(part)
+            drawn += stage.layers
+        return of_shares / n, -of_hits / n, -of_energy / n
+
+    def _groups(self, showers: Tensor, parts: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Hits and energy of the groups of all layers, both (n, n_layers, n_groups)."""
+        hits = torch.stack([(part > 0).sum(2).to(showers.dtype) for part in parts], 2)
+        energy = torch.stack([part.sum(2) for part in parts], 2)
+        if self.around is None:
+            return hits, energy
+        cells = showers.flatten(2)
+        all_hits, all_energy = (cells > 0).sum(2).to(showers.dtype), cells.sum(2)
+        rest = (all_hits - hits.sum(2)).clamp(min=0)
+        left = (all_energy - energy.sum(2)).clamp(min=0) * (rest > 0)
+        return torch.cat([rest[..., None], hits], 2), torch.cat([left[..., None], energy], 2)
+
+    def _full_maps(self, around: Tensor, window: Tensor) -> Tensor:
+        """What networks see of complete layers, (n, n_layers, map_size)."""
+        maps = window.new_zeros(*window.shape[:2], self.map_size)
+        maps = maps.index_copy(2, self.in_map, compress(window) * (window > 0))
+        if self.around is None:
+            return maps
+        near = (self.around_in_map >= 0).nonzero()[:, 0]
+        seen = around.index_select(2, near)
+        return maps.index_copy(2, self.around_in_map[near], compress(seen) * (seen > 0))
+
+    def _far(self, around: Tensor, axis: Tensor) -> Tensor:
+        """Centroid of the hits around windows relative to the axis, (n, n_layers, 2)."""
+        if self.around is None:
+            return torch.zeros_like(axis)
+        total = around.sum(2, keepdim=True)
+        return self._relative(around @ self.far, total, axis)
+
+    def _relative(self, sums: Tensor, total: Tensor, axis: Tensor) -> Tensor:
+        return (sums - axis / 5 * total) / (total + FAINT)
+
+    def _centres(self, place: Place | None) -> Tensor | None:
+        """Row and column of the middle of windows, (n * n_layers, 2), where they may reach beyond the readout."""
+        if not self.masked or place is None:
+            return None
+        return torch.stack([place.row, place.column], 2).flatten(0, 1).long()
+
+    def _bells(self, place: Place | None, layers: Tensor) -> tuple[Tensor, Tensor] | None:
+        if place is None or not self.moving:
+            return None
+        along_y, along_x = Frame.bells(place.layers(layers), self.lattice.n_rows)
+        return along_y.flatten(0, 1), along_x.flatten(0, 1)
