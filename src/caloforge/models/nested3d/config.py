@@ -30,6 +30,7 @@ class Nested3DConfig(ApproachConfig):
         reach: Rows and columns on either side of the axis in which hits outside the window are placed.
         most_around: Hits outside the window that a layer can have at most.
         pool: Hits outside the windows of a shower for which there are random numbers.
+        edges: Whether windows may reach beyond the readout.
         width: Channels of the networks of cells in the window (multiples of 16 are fastest).
         depth: Number of their hidden layers after the first.
         energy_width: Width of the networks of the energies of hits there.
@@ -50,6 +51,7 @@ class Nested3DConfig(ApproachConfig):
     reach: Annotated[int, Field(ge=0)] | None = None
     most_around: Annotated[int, Field(ge=0)] | None = None
     pool: Count | None = None
+    edges: bool | None = None
     width: Count = 16
     depth: Annotated[int, Field(ge=0)] = 1
     energy_width: Count = 32
@@ -86,7 +88,7 @@ def choose_sizes(config: Nested3DConfig, detector: Detector, sample: Batch) -> N
     if isinstance(detector.readout, CartesianReadout):
         chosen |= _around_sizes(config, detector, part, cells)
     else:
-        chosen |= {"reach": 0, "most_around": 0, "pool": 1}
+        chosen |= {"reach": 0, "most_around": 0, "pool": 1, "edges": False}
     open_ones = {name: value for name, value in chosen.items() if getattr(config, name) is None}
     return config.model_copy(update=open_ones)
 
@@ -99,7 +101,7 @@ def _around_sizes(
     incidents = incidents_of(part)
     shower, cell = np.nonzero(cells)
     layer = detector.cell_layers[cell]
-    steps = []
+    steps, middles = [], []
     for axis, positions, size, n in zip(
         incidents.axis(detector.z),
         (detector.positions[:, 0], detector.positions[:, 1]),
@@ -108,6 +110,7 @@ def _around_sizes(
         strict=True,
     ):
         middle = np.floor(axis / size + (n - 1) / 2 + 0.5)
+        middles.append((middle, n))
         steps.append(np.abs(np.rint(positions[cell] / size + (n - 1) / 2) - middle[shower, layer]))
     distance = np.maximum(*steps).astype(int)
     energy = cells[shower, cell].astype(np.float64)
@@ -124,4 +127,12 @@ def _around_sizes(
     pool = int(np.ceil(HEADROOM * per_shower.max())) if outside.any() else 1
     n_rows, n_columns = readout.cells
     possible = n_rows * n_columns
-    return {"window": window, "reach": reach, "most_around": min(most, possible), "pool": max(pool, 1)}
+    half = window // 2
+    beyond = any((middle < half).any() or (middle + half >= n).any() for middle, n in middles)
+    return {
+        "window": window,
+        "reach": reach,
+        "most_around": min(most, possible),
+        "pool": max(pool, 1),
+        "edges": bool(config.moving or beyond),
+    }

@@ -62,6 +62,7 @@ class Frame(nn.Module):
     thickness: Tensor
     shift: Tensor
     reference: Tensor
+    fixed: Tensor
 
     def __init__(self, detector: Detector, encoder: ConditionEncoder, conditions: tuple[str, ...]) -> None:
         super().__init__()
@@ -77,6 +78,8 @@ class Frame(nn.Module):
         # the depth at which the axis is taken: the mid-plane plus so many thicknesses, and more with log energy
         self.register_buffer("shift", torch.zeros(2))
         self.register_buffer("reference", torch.tensor(float(detector.z.mean())))
+        # slopes and impact point of the training showers, for what the model is not conditioned on
+        self.register_buffer("fixed", torch.zeros(4))
 
     @property
     def n_features(self) -> int:
@@ -93,6 +96,14 @@ class Frame(nn.Module):
         log_energy = self.encoder.log_energy(incident)
         return self.z + self.thickness * (self.shift[0] + self.shift[1] * log_energy)
 
+    def slopes(self, incident: Tensor) -> Tensor:
+        """Slopes dx/dz and dy/dz, (n, 2): those of the incidents, or of all training showers."""
+        return slopes(incident) if self.direction else self.fixed[:2].expand(incident.shape[0], 2)
+
+    def impact(self, incident: Tensor) -> Tensor:
+        """Impact points in mm, (n, 2): those of the incidents, or of all training showers."""
+        return incident[:, 4:6] if self.position else self.fixed[2:].expand(incident.shape[0], 2)
+
     def place(self, incident: Tensor, depth: Tensor) -> Place:
         """Find where axes cross planes.
 
@@ -100,10 +111,10 @@ class Frame(nn.Module):
             incident: (n, 6).
             depth: (n, n_planes) in mm.
         """
-        slope = slopes(incident)
+        slope, impacts = self.slopes(incident), self.impact(incident)
         found, shifts = [], []
         for axis, (size, n) in enumerate(((self.size[1], self.cells[1]), (self.size[0], self.cells[0]))):
-            impact = incident[:, 4 + axis : 5 + axis] / size + (n - 1) / 2
+            impact = impacts[:, axis : axis + 1] / size + (n - 1) / 2
             cell = (impact + 0.5).floor()
             shift = cell - cell.clamp((n - 1) // 2, n // 2)
             along = impact - shift + slope[:, axis : axis + 1] * depth / size
@@ -165,6 +176,7 @@ class Frame(nn.Module):
             centres: Energy-weighted mean x and y of each layer in mm, (n, n_layers, 2).
             energy: Energy of each layer, (n, n_layers).
         """
+        self.fixed.copy_(torch.cat([slopes(incident), incident[:, 4:6]], 1).mean(0))
         per_layer = energy / energy.sum(1, keepdim=True).clamp(min=1e-9)
         self.reference.copy_((per_layer * self.z).sum(1).mean())
         slope = slopes(incident)[:, None]

@@ -79,7 +79,7 @@ class CellNetworks(nn.Module):
         if isinstance(readout, CartesianReadout):
             window, reach = cast(int, config.window), cast(int, config.reach)
             self.lattice = Lattice(window, window)
-            self.masked = self.moving or window > min(readout.cells) or min(readout.cells) % 2 == 0
+            self.masked = config.edges is not False
             aspect = tuple(size / math.sqrt(math.prod(readout.size)) for size in readout.size)
             steps = torch.arange(window).float() - window // 2
             y, x = torch.meshgrid(steps * aspect[0], steps * aspect[1], indexing="ij")
