@@ -104,7 +104,12 @@ class Around(nn.Module):
         return self.pool * NOISE_PER_HIT
 
     def likelihood(
-        self, inputs: Tensor, energies: Tensor, centre: Tensor | None, shift: Tensor | None = None
+        self,
+        inputs: Tensor,
+        energies: Tensor,
+        centre: Tensor | None,
+        shift: Tensor | None = None,
+        weights: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Logarithm of the probability of places, and of the density of energies, of the hits of layers.
 
@@ -115,9 +120,10 @@ class Around(nn.Module):
             energies: (n, n_around).
             centre: Row and column of the middle of the window in the readout, (n, 2), where it moves.
             shift: (n,) of the nodes of quadratures.
+            weights: (n,) of the layers; 1 if not given.
 
         Returns:
-            Two scalars, sums over the layers.
+            Two scalars, weighted sums over the layers.
         """
         around = self.cells
         hit = energies > 0
@@ -135,15 +141,17 @@ class Around(nn.Module):
         alone = anywhere.detach()
         others = (near + others_lost * alone) / (number - 1).clamp(min=1)
         given_others = (1 - part) * alone + part * others
-        of_places = (anywhere + 1e-12).log().sum() + (given_others + 1e-12).log().sum()
+        counts = torch.ones_like(inputs[:, 0]) if weights is None else weights
+        of_places = (counts[row] * ((anywhere + 1e-12).log() + (given_others + 1e-12).log())).sum()
 
         touching = is_there[:, :NEAREST].sum(1, keepdim=True)
         weight = self.weights(inputs)[row] + (around.places @ self.weights_of_place)[cell]
         weight = weight + touching.clamp(max=4.0) * self.weights_beside
         mean, log_sigma = (values.expand(len(row), -1) for values in self.normals.unbind(0))
         value = log_excess(energies[hit], self.threshold)
-        together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), shift).sum()
-        return of_places, together + ANCHOR * log_density(weight, mean, log_sigma, value).sum()
+        together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), shift)
+        of_each = ANCHOR * counts[row] * log_density(weight, mean, log_sigma, value)
+        return of_places, (counts * together).sum() + of_each.sum()
 
     def _anywhere(
         self,
@@ -208,7 +216,9 @@ class Around(nn.Module):
         row, slot = (slots < hits.reshape(-1, 1)).nonzero().unbind(1)
         own = self._numbers(hits, row, slot, noise)
         uniform = (0.5 + 0.5 * torch.erf(own[:, :4] / math.sqrt(2))).clamp(1e-7, 1 - 1e-7)
-        cell = self._places(self.mixing(inputs).softmax(1).index_select(0, row), uniform[:, :1], uniform[:, 3:])
+        cell = self._places(
+            self.mixing(inputs).softmax(1).index_select(0, row), uniform[:, :1], uniform[:, 3:]
+        )
         part = torch.sigmoid(self.part_beside(inputs))[:, 0].index_select(0, row)
         first, elsewhere = self._beside(cell, slot, part, uniform[:, 1])
         if centre is not None:

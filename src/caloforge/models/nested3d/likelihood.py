@@ -17,6 +17,9 @@ from caloforge.models.parts.hit_energies import ANCHOR, log_excess
 from caloforge.models.parts.layer_features import summarise
 from caloforge.models.parts.mixtures import log_density
 
+TYPICAL_HITS = 150.0
+"""Hits of a shower that counts once."""
+
 
 class CellLikelihood(CellNetworks):
     """The networks, with the cells that they are about and their likelihood."""
@@ -72,7 +75,8 @@ class CellLikelihood(CellNetworks):
             shift: (n_showers,) of the nodes of quadratures, from -0.5 to 0.5.
 
         Returns:
-            Three scalars, means over the showers; the last two have `ANCHOR` times that of independent cells added.
+            Three scalars, means over the showers weighted by `shower_weights`; the last two have `ANCHOR` times that of
+            independent cells added.
         """
         n = showers.shape[0]
         around, window = self.around_and_window(showers, place)
@@ -84,6 +88,7 @@ class CellLikelihood(CellNetworks):
         moments = self.moments(sums, axis)
         maps = self._full_maps(around, window)
         shifts = shift[:, None].expand(-1, self.n_layers)
+        weights = shower_weights(showers)[:, None].expand(-1, self.n_layers)
         of_hits = of_energy = of_shares = features.new_zeros(())
         far = self._far(around, axis)
         if self.around is not None:
@@ -92,19 +97,19 @@ class CellLikelihood(CellNetworks):
                 around.flatten(0, 1),
                 self._centres(place),
                 shifts.flatten(),
+                weights.flatten(),
             )
         drawn: list[int] = []
         for stage, shares, passes in self._stages():
             layers = torch.tensor(stage.layers, device=showers.device)
             near = [self._near(values[:, drawn], stage) for values in (encoded, moments, maps)]
+            weight = weights[:, layers].flatten()
             if self.n_groups > 1:
                 inputs = torch.cat([features[:, layers], *near[0]], 2).flatten(0, 1)
-                of_shares = (
-                    of_shares
-                    + shares.loss(
-                        inputs, group_hits[:, layers].flatten(0, 1), group_energy[:, layers].flatten(0, 1)
-                    ).sum()
+                each = shares.loss(
+                    inputs, group_hits[:, layers].flatten(0, 1), group_energy[:, layers].flatten(0, 1)
                 )
+                of_shares = of_shares + (weight * each).sum()
             earlier = [self._of_earlier(sums[:, drawn], axis, drawn, stage)] if drawn else []
             conditions = self._conditions(
                 features[:, layers], encoded[:, layers], far[:, layers], [*near[0], *near[1], *earlier]
@@ -125,15 +130,17 @@ class CellLikelihood(CellNetworks):
                     allowed = possible[:, layers, self._cells_of(number)].flatten(0, 1)
                     logit = torch.where(allowed > 0, logit, NEVER)
                 hit = part > 0
-                of_hits = of_hits + log_probability_of_hits(logit, hit, here_shift).sum()
-                of_hits = of_hits - ANCHOR * functional.binary_cross_entropy_with_logits(
-                    logit, hit.to(logit.dtype), reduction="sum"
-                )
+                alone = functional.binary_cross_entropy_with_logits(
+                    logit, hit.to(logit.dtype), reduction="none"
+                ).sum(1)
+                each = log_probability_of_hits(logit, hit, here_shift) - ANCHOR * alone
+                of_hits = of_hits + (weight * each).sum()
                 row = hit.nonzero()[:, 0]
                 mixture = network.energies(state.transpose(1, 2)[hit])
                 value = log_excess(part[hit], self.threshold)
                 together = log_density_of_parts(mixture, value, row, len(hit), here_shift)
-                of_energy = of_energy + together.sum() + ANCHOR * log_density(*mixture, value).sum()
+                of_energy = of_energy + (weight * together).sum()
+                of_energy = of_energy + ANCHOR * (weight[row] * log_density(*mixture, value)).sum()
                 known.append(part)
             drawn += stage.layers
         return of_shares / n, -of_hits / n, -of_energy / n
@@ -181,3 +188,13 @@ class CellLikelihood(CellNetworks):
             return None
         along_y, along_x = Frame.bells(place.layers(layers), self.lattice.n_rows)
         return along_y.flatten(0, 1), along_x.flatten(0, 1)
+
+
+def shower_weights(showers: Tensor) -> Tensor:
+    """Weights of showers (n, n_layers, n_cells) in the likelihood of cells, with a mean of 1 for typical ones, (n,).
+
+    A sum over hits would let showers of high energy rule. How many hits a shower has is given when its cells are drawn,
+    so that any weight by it leaves the best model as it is; this one lets showers count more alike.
+    """
+    hits = (showers > 0).flatten(1).sum(1).to(showers.dtype)
+    return (TYPICAL_HITS / (hits + 1)).sqrt()
