@@ -51,8 +51,8 @@ class Case:
     def features(self) -> tuple[Tensor, Place | None]:
         context = self.generator.context(self.incident)
         place, of_frame, _ = self.generator.places(self.incident)
-        centroid = torch.zeros(N, 4)
-        return self.cells.features(context, self.hits, self.energy, of_frame, centroid), place
+        core = torch.zeros(N, self.generator.core.n_features)
+        return self.cells.features(context, self.hits, self.energy, of_frame, core), place
 
     @torch.no_grad()
     def draw(self, noise: Tensor | None = None) -> Tensor:

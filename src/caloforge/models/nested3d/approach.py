@@ -63,7 +63,7 @@ class Nested3D(Approach[Nested3DConfig]):
     def optimizers(self) -> dict[str, tuple[str, torch.optim.Optimizer]]:
         """AdamW for the layers, Adam for the cells."""
         config, generator = self.config, cast(Nested3DGenerator, self.generator)
-        cells = [*generator.cells.parameters(), *generator.centroid.parameters()]
+        cells = [*generator.cells.parameters(), *generator.core.parameters()]
         layers = torch.optim.AdamW(generator.layers.parameters(), config.layer_rate, weight_decay=0.01)
         return {
             "layers": ("generator", layers),
@@ -87,5 +87,5 @@ class Nested3D(Approach[Nested3DConfig]):
         step.backward(terms[0] + terms[1] + sum(terms[2:]) / PER_CELL)
         for name in ("layers", "cells"):
             step.optimizers[name].step()
-        names = ("layers", "centroid", "shares", "hits", "energies")
+        names = ("layers", "core", "shares", "hits", "energies")
         return {name: term.detach() for name, term in zip(names, terms, strict=True)}

@@ -1,4 +1,4 @@
-"""The generator of `nested3d`: layers, then the centroid of the core, then cells."""
+"""The generator of `nested3d`: layers, then the core, then cells."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 from caloforge.detectors import CartesianReadout, Detector
 from caloforge.models.contract import Generator
 from caloforge.models.nested3d.cells import Cells
-from caloforge.models.nested3d.centroid import CENTROID_NOISE, CoreCentroid
 from caloforge.models.nested3d.config import Nested3DConfig
+from caloforge.models.nested3d.core import Core
 from caloforge.models.nested3d.frame import Frame, Place
 from caloforge.models.parts.encoder import ConditionEncoder, available_energy
 from caloforge.models.parts.layer_model import LayerModel
@@ -39,9 +39,9 @@ class Nested3DGenerator(Generator):
         self.layers = LayerModel(detector, n_context, len(config.pdgs), threshold, config.layer_width)
         n_basis = self.layers.totals.trend.shape[0]
         n_frame = self.frame.n_features if self.frame is not None else 0
-        self.centroid = CoreCentroid(n_context + 2 + n_frame, n_basis)
         self.cells = Cells(detector, n_context, self.frame, config, threshold)
-        self.noise_sizes = [self.layers.noise_size, CENTROID_NOISE, self.cells.noise_size]
+        self.core = Core(n_context + 2 + n_frame, n_basis, self.cells.n_parts)
+        self.noise_sizes = [self.layers.noise_size, self.core.noise_size, self.cells.noise_size]
         self.noise_size = sum(self.noise_sizes)
 
     def context(self, incident: Tensor) -> Tensor:
@@ -65,13 +65,12 @@ class Nested3DGenerator(Generator):
     def forward(self, incident: Tensor, noise: Tensor) -> Tensor:
         """Draw showers; see `Generator`."""
         context, limit = self.context(incident), self.limit(incident)
-        for_layers, for_centroid, for_cells = noise.split(self.noise_sizes, dim=1)
+        for_layers, for_core, for_cells = noise.split(self.noise_sizes, dim=1)
         hits, energy, totals = self.layers.sample(context, limit, for_layers)
         place, of_frame, of_reference = self.places(incident)
         basis = self.layers.totals.basis(context)
-        centroid = self.centroid.sample(torch.cat([context, totals, of_reference], 1), basis, for_centroid)
-        of_centroid = self.centroid.features(basis, centroid)
-        features = self.cells.features(context, hits, energy, of_frame, of_centroid)
+        of_core = self.core.sample(torch.cat([context, totals, of_reference], 1), basis, for_core)
+        features = self.cells.features(context, hits, energy, of_frame, of_core)
         return self.unit * self.cells.sample(features, hits, energy, place, for_cells)
 
     def likelihood(
@@ -86,7 +85,7 @@ class Nested3DGenerator(Generator):
             chosen: Indices of the showers whose cells count.
 
         Returns:
-            Of the layers, of the centroid, of the shares of groups, of the hits and of the energies of cells: means
+            Of the layers, of the core, of the shares of groups, of the hits and of the energies of cells: means
             over showers, the first over all, the others over the chosen ones.
         """
         cells = showers.flatten(2) / self.unit
@@ -99,15 +98,15 @@ class Nested3DGenerator(Generator):
         )
         place, of_frame, of_reference = self.places(incident)
         _, window = self.cells.around_and_window(some, place)
-        centroid = self.cells.centroid(window, place)
+        parts, centroid = self.cells.core(some, window, place)
         totals = self.layers.totals.encode(context, limit, hits.sum(1), energy.sum(1)).clamp(-6.0, 6.0)
         basis = self.layers.totals.basis(context)
         inputs = torch.cat([context, totals, of_reference], 1)
-        of_centroid = (self.centroid.loss(inputs, basis, centroid) * (hits.sum(1) > 0)).mean()
+        of_core = (self.core.loss(inputs, basis, parts, centroid) * (hits.sum(1) > 0)).mean()
         features = self.cells.features(
-            context, hits, energy, of_frame, self.centroid.features(basis, centroid)
+            context, hits, energy, of_frame, self.core.features(basis, parts, centroid)
         )
-        return of_layers, of_centroid, *self.cells.losses(features, some, place, shift)
+        return of_layers, of_core, *self.cells.losses(features, some, place, shift)
 
     @torch.no_grad()
     def fit_scales(self, incident: Tensor, showers: Tensor, positions: Tensor) -> None:
@@ -130,4 +129,5 @@ class Nested3DGenerator(Generator):
         _, window = self.cells.around_and_window(cells, place)
         filled = hits.sum(1) > 0
         basis = self.layers.totals.basis(context)
-        self.centroid.fit_scales(basis[filled], self.cells.centroid(window, place)[filled])
+        parts, centroid = self.cells.core(cells, window, place)
+        self.core.fit_scales(basis[filled], parts[filled], centroid[filled])

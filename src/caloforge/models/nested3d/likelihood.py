@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from caloforge.models.nested3d.core import log_odds
 from caloforge.models.nested3d.frame import Frame, Place
 from caloforge.models.nested3d.networks import FAINT, NEVER, CellNetworks, compress
 from caloforge.models.parts.given_totals import log_density_of_parts, log_probability_of_hits
@@ -47,20 +48,36 @@ class CellLikelihood(CellNetworks):
             found.append(cells.gather(2, (y * self.shape[1] + x) * there) * there)
         return (found[0], found[1]) if len(found) > 1 else (cells[:, :, :0], found[0])
 
-    def centroid(self, window: Tensor, place: Place | None) -> Tensor:
-        """Energy-weighted centroid of the windows of showers relative to the axis, in mean cells, (n, 2)."""
+    def core(self, showers: Tensor, window: Tensor, place: Place | None) -> tuple[Tensor, Tensor]:
+        """Describe the core of showers.
+
+        Args:
+            showers: (n, n_layers, n_cells).
+            window: (n, n_layers, n_window), see `around_and_window`.
+            place: Where the axis crosses the layers.
+
+        Returns:
+            Log-odds of the parts of the energy, (n, n_parts): how concentrated it is in the windows, and, where there
+            is anything around them, the part in the windows; and the energy-weighted centroid of the windows relative
+            to the axis, in mean cells, (n, 2).
+        """
         axis = self._axis(place, window)
         total = window.sum(2)
-        sums = window @ self.moments_of[:, :2] - axis * total[:, :, None]
-        return sums.sum(1) / (total.sum(1, keepdim=True) + FAINT)
+        weighted = window @ self.moments_of
+        sums = weighted[..., :2] - axis * total[:, :, None]
+        whole = total.sum(1)
+        parts = [weighted[..., 6].sum(1) / (whole + FAINT)]
+        if self.around is not None:
+            parts.append(whole / (showers.flatten(1).sum(1) + FAINT))
+        return log_odds(torch.stack(parts, 1)), sums.sum(1) / (whole[:, None] + FAINT)
 
     def features(
-        self, context: Tensor, hits: Tensor, energy: Tensor, of_frame: Tensor, of_centroid: Tensor
+        self, context: Tensor, hits: Tensor, energy: Tensor, of_frame: Tensor, of_core: Tensor
     ) -> Tensor:
         """What is known about each layer before its cells, (n, n_layers, ...)."""
-        centroid = of_centroid[:, None].expand(-1, self.n_layers, -1)
+        core = of_core[:, None].expand(-1, self.n_layers, -1)
         return torch.cat(
-            [summarise(hits, energy), self.layer_features(context, hits, energy), of_frame, centroid], 2
+            [summarise(hits, energy), self.layer_features(context, hits, energy), of_frame, core], 2
         )
 
     def losses(

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from caloforge.detectors import CartesianReadout, CylindricalReadout, Detector
 from caloforge.models.nested3d.around import Around
-from caloforge.models.nested3d.centroid import N_CENTROID
 from caloforge.models.nested3d.config import Nested3DConfig
 from caloforge.models.nested3d.frame import Frame, Place
 from caloforge.models.nested3d.lattice import REACH, Lattice
@@ -97,8 +96,9 @@ class CellNetworks(nn.Module):
         places = place_features(x, y)
         self.has_around = surroundings is not None and bool(config.most_around) and surroundings.n_cells > 0
         self.n_groups = len(self.sizes) + self.has_around
+        self.n_parts = 1 + self.has_around
         self._register_constants(x, y, surroundings if self.has_around else None, aspect)
-        n_layer_features = N_SUMMARY + config.features + self.n_frame + N_CENTROID
+        n_layer_features = N_SUMMARY + config.features + self.n_frame + self.n_parts + 4
         self.layer_features = LayerFeatures(detector, n_context, threshold, config.hidden, config.features)
         self.around: Around | None = None
         if surroundings is not None and self.has_around:

@@ -1,0 +1,174 @@
+"""The core of a shower, drawn before its cells: how narrow it is, and where it lies.
+
+Layers are drawn in stages, those of a stage without knowing each other: they would miss what the layers of a shower
+have in common beside hits and energy, and centroids would spread by .88 of Geant4's. So a few numbers of the whole
+shower are drawn first, and the networks of cells are conditioned on them: how concentrated the energy is in the windows,
+the part of it that is there, and its centroid relative to the shower axis.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from caloforge.models.parts.mixtures import (
+    NARROWEST,
+    WIDEST,
+    choose,
+    log_normal,
+    log_weights,
+    running_sum,
+)
+
+LEAST_SQUARE = 1e-5
+"""Square cells: keeps the logarithm of a distance finite."""
+LEAST_PART = 1e-3
+"""Keeps the log-odds of a part of the energy finite."""
+FARTHEST = 4.0
+"""Standard deviations: networks see no more."""
+
+
+def log_odds(part: Tensor) -> Tensor:
+    """Log-odds of parts of the energy, of the same shape."""
+    return ((part + LEAST_PART) / (1 + LEAST_PART - part)).log()
+
+
+class MixtureHead(nn.Module):
+    """A small network whose output are mixtures of normals in some numbers.
+
+    Args:
+        n_inputs: Numbers that it is given.
+        n_values: Numbers that it describes.
+        hidden: Width.
+        mixtures: Number of normals.
+    """
+
+    running: Tensor
+
+    def __init__(self, n_inputs: int, n_values: int, hidden: int, mixtures: int) -> None:
+        super().__init__()
+        self.n_values, self.mixtures = n_values, mixtures
+        self.network = nn.Sequential(
+            nn.Linear(n_inputs, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
+        )
+        self.head = nn.Linear(hidden, mixtures * (1 + 2 * n_values))
+        nn.init.normal_(self.head.weight, std=0.05)
+        with torch.no_grad():
+            self.head.bias.zero_()
+            spread = torch.linspace(-1.0, 1.0, mixtures).repeat(n_values)
+            self.head.bias[mixtures * (1 + n_values) :] = spread
+        self.register_buffer("running", running_sum(mixtures), persistent=False)
+
+    def log_density(self, inputs: Tensor, values: Tensor) -> Tensor:
+        """Logarithm of the density of values (n, n_values), (n,)."""
+        weight, mean, log_sigma = self._mixture(inputs)
+        each = log_normal(mean, log_sigma, values[:, :, None]).sum(1)
+        return torch.logsumexp(log_weights(weight) + each, 1)
+
+    def draw(self, inputs: Tensor, noise: Tensor) -> Tensor:
+        """Draw values (n, n_values) from standard normal numbers (n, 1 + n_values)."""
+        weight, mean, log_sigma = self._mixture(inputs)
+        uniform = 0.5 * (1 + torch.erf(noise[:, :1] / math.sqrt(2)))
+        chosen = choose(weight, uniform, self.running)[:, None]
+        drawn: Tensor = (mean + log_sigma.clamp(NARROWEST, WIDEST).exp() * noise[:, 1:, None]) * chosen
+        return drawn.sum(2)
+
+    def _mixture(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n = self.mixtures * self.n_values
+        weight, mean, log_sigma = self.head(self.network(inputs)).split([self.mixtures, n, n], 1)
+        shape = (self.n_values, self.mixtures)
+        return weight, mean.unflatten(1, shape), log_sigma.unflatten(1, shape)
+
+
+class Core(nn.Module):
+    """The model of parts (log-odds) and centroid (in cells) of the windows of a shower.
+
+    Args:
+        n_inputs: Numbers that describe a shower.
+        n_basis: Numbers of the trends.
+        n_parts: Number of parts of the energy.
+        hidden: Width of the networks.
+    """
+
+    trend: Tensor
+    spread: Tensor
+    distance: Tensor
+
+    def __init__(self, n_inputs: int, n_basis: int, n_parts: int, hidden: int = 32) -> None:
+        super().__init__()
+        self.n_parts = n_parts
+        self.of_parts = MixtureHead(n_inputs, n_parts, hidden, 6)
+        self.of_centroid = MixtureHead(n_inputs + n_parts, 2, hidden, 4)
+        self.register_buffer("trend", torch.zeros(n_basis, n_parts))
+        self.register_buffer("spread", torch.ones(n_parts))
+        self.register_buffer("distance", torch.zeros(n_basis))
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that a shower takes."""
+        return 1 + self.n_parts + 3
+
+    @property
+    def n_features(self) -> int:
+        """Numbers that tell the core to networks."""
+        return self.n_parts + 4
+
+    def fit_scales(self, basis: Tensor, parts: Tensor, centroid: Tensor) -> None:
+        """Fit the trends with the incident of the parts, and of the squared distance of the centroid from the axis.
+
+        Args:
+            basis: (n_showers, n_basis), see `Totals.basis`.
+            parts: (n_showers, n_parts) log-odds.
+            centroid: (n_showers, 2) in cells.
+        """
+        normal = basis.T @ basis + 1e-3 * torch.eye(basis.shape[1])
+        self.trend.copy_(torch.linalg.solve(normal, basis.T @ parts))
+        self.spread.copy_((parts - basis @ self.trend).std(0).clamp(min=0.02))
+        logs = (centroid.square().sum(1) + LEAST_SQUARE).log()
+        self.distance.copy_(torch.linalg.solve(normal, basis.T @ logs))
+
+    def standardised(self, basis: Tensor, parts: Tensor) -> Tensor:
+        """Parts as deviations from their trend, (n_showers, n_parts)."""
+        return (parts - basis @ self.trend) / self.spread
+
+    def scale(self, basis: Tensor) -> Tensor:
+        """Typical distance of the centroid from the axis in cells, (n_showers, 1)."""
+        return (basis @ self.distance / 2).clamp(-8.0, 3.0).exp()[:, None]
+
+    def loss(self, inputs: Tensor, basis: Tensor, parts: Tensor, centroid: Tensor) -> Tensor:
+        """Negative log-likelihood, (n_showers,).
+
+        Args:
+            inputs: (n_showers, n_inputs).
+            basis: (n_showers, n_basis).
+            parts: (n_showers, n_parts) log-odds.
+            centroid: (n_showers, 2) in cells.
+        """
+        deviations = self.standardised(basis, parts)
+        given = torch.cat([inputs, deviations.clamp(-FARTHEST, FARTHEST)], 1)
+        of_centroid = self.of_centroid.log_density(given, centroid / self.scale(basis))
+        return -(self.of_parts.log_density(inputs, deviations) + of_centroid)
+
+    def sample(self, inputs: Tensor, basis: Tensor, noise: Tensor) -> Tensor:
+        """Draw cores and describe them to networks, (n_showers, n_features).
+
+        Args:
+            inputs: (n_showers, n_inputs).
+            basis: (n_showers, n_basis).
+            noise: (n_showers, noise_size), standard normal.
+        """
+        for_parts, for_centroid = noise.split([1 + self.n_parts, 3], 1)
+        deviations = self.of_parts.draw(inputs, for_parts)
+        given = torch.cat([inputs, deviations.clamp(-FARTHEST, FARTHEST)], 1)
+        return self._features(basis, deviations, self.of_centroid.draw(given, for_centroid))
+
+    def features(self, basis: Tensor, parts: Tensor, centroid: Tensor) -> Tensor:
+        """Describe cores to networks, (n_showers, n_features); arguments as in `loss`."""
+        return self._features(basis, self.standardised(basis, parts), centroid / self.scale(basis))
+
+    def _features(self, basis: Tensor, deviations: Tensor, relative: Tensor) -> Tensor:
+        centroid = 3 * relative * self.scale(basis)
+        bounded = torch.cat([deviations, relative], 1).clamp(-FARTHEST, FARTHEST) / 2
+        return torch.cat([bounded, centroid], 1)
