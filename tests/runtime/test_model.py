@@ -118,7 +118,7 @@ def test_threshold_of_the_card_is_applied(write_tiny_model):
 
 @pytest.mark.parametrize(
     ("particle", "energy", "words"),
-    [("e-", 2e5, "energy 200 GeV"), ("gamma", (500, 2e3), "500 MeV"), ("pi0", 5e4, "particle pi0")],
+    [("e-", 2e5, "energy 200 GeV"), ("gamma", (500, 2e3), "500 MeV")],
 )
 def test_outside_the_training_warns_or_fails(tiny_model, particle, energy, words):
     model = load(tiny_model, threads=1)
@@ -126,6 +126,11 @@ def test_outside_the_training_warns_or_fails(tiny_model, particle, energy, words
         model.generate(particle, energy, n=2)
     with pytest.raises(InputError, match=words):
         model.generate(particle, energy, n=2, strict=True)
+
+
+def test_a_particle_that_it_does_not_know_is_refused(tiny_model):
+    with pytest.raises(InputError, match="particle pi0 instead of e-, gamma: .* does not know this particle"):
+        load(tiny_model, threads=1).generate("pi0", 5e3, n=2)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +159,11 @@ def test_a_model_of_one_particle_and_energy_refuses_others(write_tiny_model):
     fixed = IncidentSpectrum((11,), (5e3,))
     model = load(write_tiny_model(spectrum=fixed, conditions=()), threads=1)
     model.generate("e-", 5e3, n=2)
-    for particle, energy, words in (("gamma", 5e3, "particle"), ("e-", 6e3, "energy")):
-        with pytest.raises(InputError, match=f"not conditioned on the {words}"):
+    for particle, energy, words in (
+        ("gamma", 5e3, "does not know this particle"),
+        ("e-", 6e3, "not conditioned on the energy"),
+    ):
+        with pytest.raises(InputError, match=words):
             model.generate(particle, energy, n=2)
 
 

@@ -148,7 +148,9 @@ class ModelCard:
         refused, extrapolated = [], []
         for condition, sentences in by_condition.items():
             text = ", ".join(sentences)
-            if condition in self.conditions:
+            if condition == "particle":  # between particles nothing can be extrapolated
+                refused.append(f"{text}: model {self.name!r} does not know this particle")
+            elif condition in self.conditions:
                 extrapolated.append(f"{text}: model {self.name!r} was not trained for this")
             else:
                 refused.append(

@@ -2,8 +2,8 @@
 
 Layers are drawn in stages, those of a stage without knowing each other: they would miss what the layers of a shower
 have in common beside hits and energy, and centroids would spread by .88 of Geant4's. So a few numbers of the whole
-shower are drawn first, and the networks of cells are conditioned on them: how concentrated the energy is in the windows,
-the part of it that is there, and its centroid relative to the shower axis.
+shower are drawn first, and the networks of cells are conditioned on them: how concentrated the energy is in the
+windows, the part of it that is there, and its centroid relative to the shower axis.
 """
 
 from __future__ import annotations
