@@ -14,8 +14,13 @@ from caloforge.models.fields import Count, Rate, Window
 
 CONTAINED = 0.9
 """Part of the energy that the window holds at least, if it is chosen."""
-SMALLEST, LARGEST = 5, 11
+SMALLEST, LARGEST = 5, 15
 """Rows and columns of a window that is chosen."""
+CROWDED = 0.3
+"""Part of the cells of a ring that is hit in the busiest layer of energetic showers, above which the ring belongs to the
+window: hits around it are placed one by one, which does for few of them."""
+ENERGETIC = 0.8
+"""Quantile of the incident energy from which on showers are energetic."""
 HEADROOM = 1.3
 """By how much more hits are planned for than the sample has at most."""
 SIZING_SHOWERS = 1000
@@ -116,6 +121,8 @@ def _around_sizes(
     energy = cells[shower, cell].astype(np.float64)
     inside = np.bincount(distance, energy).cumsum() / max(energy.sum(), 1e-9) if len(distance) else np.ones(1)
     half = int(np.argmax(inside >= CONTAINED)) if len(distance) else 0
+    energetic = incidents.energy >= np.quantile(incidents.energy, ENERGETIC)
+    half = max(half, _crowded(distance, shower, layer, energetic, detector.n_layers))
     window = config.window or int(np.clip(2 * half + 1, SMALLEST, LARGEST))
     outside = distance > window // 2
     reach = int(distance.max()) if outside.any() else 0
@@ -136,3 +143,25 @@ def _around_sizes(
         "pool": max(pool, 1),
         "edges": bool(config.moving or beyond),
     }
+
+
+def _crowded(
+    distance: np.ndarray, shower: np.ndarray, layer: np.ndarray, energetic: np.ndarray, n_layers: int
+) -> int:
+    """Return the last ring around the axis that is crowded with hits in the busiest layer of energetic showers.
+
+    Args:
+        distance: Rows or columns of each hit from the axis, the larger, (n_hits,).
+        shower: Its shower, (n_hits,).
+        layer: Its layer, (n_hits,).
+        energetic: Which showers are energetic, (n_showers,).
+        n_layers: Number of layers.
+    """
+    chosen = energetic[shower]
+    if not chosen.any():
+        return 0
+    size = int(distance.max()) + 1
+    counts = np.bincount(layer[chosen] * size + distance[chosen], minlength=n_layers * size)
+    per_layer = counts.reshape(n_layers, size).max(0) / energetic.sum()
+    occupancy = per_layer / np.maximum(8 * np.arange(size), 1)
+    return int(np.flatnonzero(occupancy > CROWDED).max(initial=0))
