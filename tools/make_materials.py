@@ -59,7 +59,9 @@ def main() -> None:
         materials[name] = describe(g4, manager.FindOrBuildMaterial(name))
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in materials.items())
     TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(f'{{"elements": {json.dumps(elements)},\n"materials": {{\n{lines}\n}}}}\n', encoding="utf-8")
+    TARGET.write_text(
+        f'{{"elements": {json.dumps(elements)},\n"materials": {{\n{lines}\n}}}}\n', encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -279,3 +279,16 @@ def test_sizes_follow_detector_and_showers() -> None:
     assert Nested3D.size(Nested3DConfig(window=9), detector, Batch.whole(incident, showers)).most_around == 0
     approach = Nested3D(detector, config)
     approach.prepare(Batch.whole(incident, showers))
+
+
+def test_crowded_rings_belong_to_the_window() -> None:
+    """A ring four cells from the axis that is hit all around: its hits are not placed one by one."""
+    detector = detectors.parse(TEXT.replace("CELLS", "[13, 13]"))
+    showers = torch.zeros(40, LAYERS, 13, 13)
+    showers[:, :, 6, 6] = 1.0
+    showers[:, 3, 2:11, 2:11] += 0.001 + 0.02 * (torch.rand(40, 9, 9) > 0.5)
+    incident = torch.zeros(40, 6)
+    incident[:, 0], incident[:, 1] = 22.0, torch.linspace(1e3, 1e4, 40)
+    config = Nested3D.size(Nested3DConfig(), detector, Batch.whole(incident, showers))
+    assert config.window == 9
+    assert config.most_around == 0

@@ -129,7 +129,9 @@ def test_outside_the_training_warns_or_fails(tiny_model, particle, energy, words
 
 
 def test_a_particle_that_it_does_not_know_is_refused(tiny_model):
-    with pytest.raises(InputError, match="particle pi0 instead of e-, gamma: .* does not know this particle"):
+    with pytest.raises(
+        InputError, match=r"particle pi0 instead of e-, gamma: .* does not know this particle"
+    ):
         load(tiny_model, threads=1).generate("pi0", 5e3, n=2)
 
 

@@ -17,8 +17,8 @@ CONTAINED = 0.9
 SMALLEST, LARGEST = 5, 15
 """Rows and columns of a window that is chosen."""
 CROWDED = 0.3
-"""Part of the cells of a ring that is hit in the busiest layer of energetic showers, above which the ring belongs to the
-window: hits around it are placed one by one, which does for few of them."""
+"""Part of the cells of a ring that is hit in the busiest layer of energetic showers, above which the ring belongs to
+the window: hits around it are placed one by one, which does for few of them."""
 ENERGETIC = 0.8
 """Quantile of the incident energy from which on showers are energetic."""
 HEADROOM = 1.3
