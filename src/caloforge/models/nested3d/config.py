@@ -39,6 +39,7 @@ class Nested3DConfig(ApproachConfig):
         width: Channels of the networks of cells in the window (multiples of 16 are fastest).
         depth: Number of their hidden layers after the first.
         energy_width: Width of the networks of the energies of hits there.
+        share_width: Width of the networks that share out the energy of a layer among groups of cells.
         hidden: Width of the network over layers.
         features: Numbers that it tells about each layer.
         mixtures: Normals in the energy of a hit.
@@ -60,6 +61,7 @@ class Nested3DConfig(ApproachConfig):
     width: Count = 16
     depth: Annotated[int, Field(ge=0)] = 1
     energy_width: Count = 32
+    share_width: Count = 64
     hidden: Count = 48
     features: Count = 16
     mixtures: Annotated[int, Field(ge=2)] = 4

@@ -115,7 +115,8 @@ class CellNetworks(nn.Module):
         shares, passes = [], []
         for number in range(len(self.stages)):
             seen = 2 if number else 0
-            shares.append(Shares(self.n_groups, n_layer_features + 2 * seen * self.n_groups, threshold))
+            n_inputs = n_layer_features + 2 * seen * self.n_groups
+            shares.append(Shares(self.n_groups, n_inputs, threshold, config.share_width))
             n_conditions = (
                 1 + n_layer_features + 2 * self.n_groups + 2 + seen * (2 * self.n_groups + MOMENTS) + 2
             )
