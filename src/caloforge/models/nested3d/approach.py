@@ -81,7 +81,10 @@ class Nested3D(Approach[Nested3DConfig]):
         stride = max(1, batch.total // self.config.cell_batch)
         chosen = (batch.index % stride == 0).nonzero()[:, 0]
         uniform = step.random.uniform(batch, 2)
-        terms = cast(Nested3DGenerator, generator).likelihood(batch.incident, batch.showers, uniform, chosen)
+        own = cast(Nested3DGenerator, self.generator)
+        normal = step.random.normal(batch, own.core.n_parts + 2)
+        teach = cast(Nested3DGenerator, generator).likelihood
+        terms = teach(batch.incident, batch.showers, uniform, normal, chosen)
         for name in ("layers", "cells"):
             step.optimizers[name].zero_grad()
         step.backward(terms[0] + terms[1] + sum(terms[2:]) / PER_CELL)

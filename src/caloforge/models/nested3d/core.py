@@ -4,6 +4,10 @@ Layers are drawn in stages, those of a stage without knowing each other: they wo
 have in common beside hits and energy, and centroids would spread by .88 of Geant4's. So a few numbers of the whole
 shower are drawn first, and the networks of cells are conditioned on them: how concentrated the energy is in the
 windows, the part of it that is there, and its centroid relative to the shower axis.
+
+They are sums over layers. Given a sum exactly, layers would have to know each other to give it again, and those that do
+not would fluctuate about it once more: widths would spread by 1.17 of Geant4's. So what is drawn, and what networks see
+in training, are the sums with noise added, as large as their own fluctuations: it tells what layers have in common.
 """
 
 from __future__ import annotations
@@ -26,6 +30,12 @@ LEAST_SQUARE = 1e-5
 """Square cells: keeps the logarithm of a distance finite."""
 LEAST_PART = 1e-3
 """Keeps the log-odds of a part of the energy finite."""
+LEAST_DEVIATION = 1e-3
+"""Keeps the logarithm of a deviation finite."""
+LOGARITHM = 0.635
+"""Half of minus the mean of the logarithm of a squared standard normal number: from mean logarithms to deviations."""
+NOISE = 1.0
+"""Standard deviations of noise in what is drawn and told of a core."""
 FARTHEST = 4.0
 """Standard deviations: networks see no more."""
 
@@ -102,7 +112,7 @@ class Core(nn.Module):
         self.of_parts = MixtureHead(n_inputs, n_parts, hidden, 6)
         self.of_centroid = MixtureHead(n_inputs + n_parts, 2, hidden, 4)
         self.register_buffer("trend", torch.zeros(n_basis, n_parts))
-        self.register_buffer("spread", torch.ones(n_parts))
+        self.register_buffer("spread", torch.zeros(n_basis, n_parts))
         self.register_buffer("distance", torch.zeros(n_basis))
 
     @property
@@ -116,7 +126,7 @@ class Core(nn.Module):
         return self.n_parts + 4
 
     def fit_scales(self, basis: Tensor, parts: Tensor, centroid: Tensor) -> None:
-        """Fit the trends with the incident of the parts, and of the squared distance of the centroid from the axis.
+        """Fit the trends of the parts, of their squared deviations, and of the squared distance of the centroid.
 
         Args:
             basis: (n_showers, n_basis), see `Totals.basis`.
@@ -125,30 +135,45 @@ class Core(nn.Module):
         """
         normal = basis.T @ basis + 1e-3 * torch.eye(basis.shape[1])
         self.trend.copy_(torch.linalg.solve(normal, basis.T @ parts))
-        self.spread.copy_((parts - basis @ self.trend).std(0).clamp(min=0.02))
+        squares = (parts - basis @ self.trend).square() + LEAST_DEVIATION**2
+        self.spread.copy_(torch.linalg.solve(normal, basis.T @ squares.log()))
         logs = (centroid.square().sum(1) + LEAST_SQUARE).log()
         self.distance.copy_(torch.linalg.solve(normal, basis.T @ logs))
 
     def standardised(self, basis: Tensor, parts: Tensor) -> Tensor:
         """Parts as deviations from their trend, (n_showers, n_parts)."""
-        return (parts - basis @ self.trend) / self.spread
+        spread = (basis @ self.spread / 2 + LOGARITHM).clamp(-8.0, 3.0).exp()
+        return (parts - basis @ self.trend) / spread
 
     def scale(self, basis: Tensor) -> Tensor:
         """Typical distance of the centroid from the axis in cells, (n_showers, 1)."""
         return (basis @ self.distance / 2).clamp(-8.0, 3.0).exp()[:, None]
 
-    def loss(self, inputs: Tensor, basis: Tensor, parts: Tensor, centroid: Tensor) -> Tensor:
+    def observe(
+        self, basis: Tensor, parts: Tensor, centroid: Tensor, normal: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return parts and centroid in units of their fluctuations, with noise.
+
+        Args:
+            basis: (n_showers, n_basis).
+            parts: (n_showers, n_parts) log-odds.
+            centroid: (n_showers, 2) in cells.
+            normal: (n_showers, n_parts + 2), standard normal.
+        """
+        for_parts, for_centroid = normal.split([self.n_parts, 2], 1)
+        deviations = self.standardised(basis, parts) + NOISE * for_parts
+        return deviations, centroid / self.scale(basis) + NOISE * for_centroid / math.sqrt(2)
+
+    def loss(self, inputs: Tensor, deviations: Tensor, relative: Tensor) -> Tensor:
         """Negative log-likelihood, (n_showers,).
 
         Args:
             inputs: (n_showers, n_inputs).
-            basis: (n_showers, n_basis).
-            parts: (n_showers, n_parts) log-odds.
-            centroid: (n_showers, 2) in cells.
+            deviations: (n_showers, n_parts), see `observe`.
+            relative: (n_showers, 2), likewise.
         """
-        deviations = self.standardised(basis, parts)
         given = torch.cat([inputs, deviations.clamp(-FARTHEST, FARTHEST)], 1)
-        of_centroid = self.of_centroid.log_density(given, centroid / self.scale(basis))
+        of_centroid = self.of_centroid.log_density(given, relative)
         return -(self.of_parts.log_density(inputs, deviations) + of_centroid)
 
     def sample(self, inputs: Tensor, basis: Tensor, noise: Tensor) -> Tensor:
@@ -162,13 +187,10 @@ class Core(nn.Module):
         for_parts, for_centroid = noise.split([1 + self.n_parts, 3], 1)
         deviations = self.of_parts.draw(inputs, for_parts)
         given = torch.cat([inputs, deviations.clamp(-FARTHEST, FARTHEST)], 1)
-        return self._features(basis, deviations, self.of_centroid.draw(given, for_centroid))
+        return self.features(basis, deviations, self.of_centroid.draw(given, for_centroid))
 
-    def features(self, basis: Tensor, parts: Tensor, centroid: Tensor) -> Tensor:
+    def features(self, basis: Tensor, deviations: Tensor, relative: Tensor) -> Tensor:
         """Describe cores to networks, (n_showers, n_features); arguments as in `loss`."""
-        return self._features(basis, self.standardised(basis, parts), centroid / self.scale(basis))
-
-    def _features(self, basis: Tensor, deviations: Tensor, relative: Tensor) -> Tensor:
         centroid = 3 * relative * self.scale(basis)
         bounded = torch.cat([deviations, relative], 1).clamp(-FARTHEST, FARTHEST) / 2
         return torch.cat([bounded, centroid], 1)

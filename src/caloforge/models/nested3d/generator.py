@@ -74,7 +74,7 @@ class Nested3DGenerator(Generator):
         return self.unit * self.cells.sample(features, hits, energy, place, for_cells)
 
     def likelihood(
-        self, incident: Tensor, showers: Tensor, uniform: Tensor, chosen: Tensor
+        self, incident: Tensor, showers: Tensor, uniform: Tensor, normal: Tensor, chosen: Tensor
     ) -> tuple[Tensor, ...]:
         """Negative log-likelihood of showers.
 
@@ -82,6 +82,7 @@ class Nested3DGenerator(Generator):
             incident: (n_showers, 6).
             showers: (n_showers, n_layers, ...) in MeV.
             uniform: (n_showers, 2) from 0 to 1: makes whole numbers of hits continuous, shifts quadratures.
+            normal: (n_showers, n_parts + 2), standard normal: the noise of what is told of cores.
             chosen: Indices of the showers whose cells count.
 
         Returns:
@@ -93,8 +94,9 @@ class Nested3DGenerator(Generator):
         hits, energy = (cells > 0).sum(2).to(cells.dtype), cells.sum(2)
         of_layers = self.layers.loss(context, limit, hits, energy, uniform[:, 0]).mean()
 
-        incident, context, limit, hits, energy, some, shift = (
-            values[chosen] for values in (incident, context, limit, hits, energy, cells, uniform[:, 1] - 0.5)
+        incident, context, limit, hits, energy, some, shift, noise = (
+            values[chosen]
+            for values in (incident, context, limit, hits, energy, cells, uniform[:, 1] - 0.5, normal)
         )
         place, of_frame, of_reference = self.places(incident)
         _, window = self.cells.around_and_window(some, place)
@@ -102,10 +104,9 @@ class Nested3DGenerator(Generator):
         totals = self.layers.totals.encode(context, limit, hits.sum(1), energy.sum(1)).clamp(-6.0, 6.0)
         basis = self.layers.totals.basis(context)
         inputs = torch.cat([context, totals, of_reference], 1)
-        of_core = (self.core.loss(inputs, basis, parts, centroid) * (hits.sum(1) > 0)).mean()
-        features = self.cells.features(
-            context, hits, energy, of_frame, self.core.features(basis, parts, centroid)
-        )
+        observed = self.core.observe(basis, parts, centroid, noise)
+        of_core = (self.core.loss(inputs, *observed) * (hits.sum(1) > 0)).mean()
+        features = self.cells.features(context, hits, energy, of_frame, self.core.features(basis, *observed))
         return of_layers, of_core, *self.cells.losses(features, some, place, shift)
 
     @torch.no_grad()
