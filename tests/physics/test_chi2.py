@@ -85,6 +85,12 @@ def test_means_of_shares_have_one_direction_less():
     assert chi2_means(one, two)[1] == 4
 
 
+def test_the_share_of_an_only_layer_says_nothing():
+    energies = np.random.default_rng(3).gamma(9.0, 1.0, (2, 500, 1))
+    shares = (energies * 0.1) / (energies * 0.1 * (1 + 1e-16)) * (1 + 1e-15 * energies)
+    assert chi2_means(shares[0], shares[1] + 1e-13) == (0.0, 0)
+
+
 def test_a_shift_is_seen():
     rng = np.random.default_rng(6)
     one, two = rng.normal(size=(2, 1000, 4))

@@ -65,8 +65,8 @@ def chi2_means(
     """Return chi2 and the degrees of freedom of the difference of mean vectors (Hotelling's T squared).
 
     d^T (C1 / n1 + C2 / n2)^-1 d with the covariance matrices of the vectors, so it is right for the bins of a
-    profile, which are correlated within a shower. Directions without variance, and those below 1e-6 of the
-    largest correlation, are left out.
+    profile, which are correlated within a shower. Bins that vary by rounding only (the share of the one layer
+    there is), and directions below 1e-6 of the largest correlation, are left out.
 
     Args:
         first: (n, n_bins).
@@ -81,7 +81,7 @@ def chi2_means(
     filled = np.minimum(*((v != 0).sum(axis=0) for v in (first, second))) >= MIN_COUNT
     difference, covariance = (mean1 - mean2)[filled], (cov1 + cov2)[np.ix_(filled, filled)]
     scale = np.sqrt(np.diag(covariance))
-    filled = scale > 0
+    filled = scale > 1e-6 * np.abs(mean1[filled])
     if not filled.any():
         return 0.0, 0
     scale, difference = scale[filled], difference[filled]
