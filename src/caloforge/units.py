@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 from caloforge.errors import InputError
 
@@ -61,16 +62,7 @@ def parse_energy_range(text: str) -> tuple[float, float]:
     Raises:
         InputError: If it cannot be read or `low` exceeds `high`.
     """
-    low_text, colon, high_text = text.partition(":")
-    if not colon:
-        energy = parse_energy(text)
-        return energy, energy
-    unit = _ENERGY.match(high_text)
-    high = parse_energy(high_text)
-    low = parse_energy(low_text, (unit[2] if unit else None) or "GeV")
-    if low > high:
-        raise InputError(f"energy range {text!r}: the lower end exceeds the upper end")
-    return low, high
+    return _parse_range(text, parse_energy, _ENERGY, "GeV", "energy range")
 
 
 def parse_angle(text: str, default_unit: str = "deg") -> float:
@@ -101,15 +93,22 @@ def parse_angle_range(text: str) -> tuple[float, float]:
     Raises:
         InputError: If it cannot be read or `low` exceeds `high`.
     """
+    return _parse_range(text, parse_angle, _ANGLE, "deg", "range of angles")
+
+
+def _parse_range(
+    text: str, parse: Callable[[str, str], float], pattern: re.Pattern[str], default_unit: str, what: str
+) -> tuple[float, float]:
+    """Read one value, or `low:high`, where a bare lower end has the unit of the upper one."""
     low_text, colon, high_text = text.partition(":")
     if not colon:
-        angle = parse_angle(text)
-        return angle, angle
-    unit = _ANGLE.match(high_text)
-    high = parse_angle(high_text)
-    low = parse_angle(low_text, (unit[2] if unit else None) or "deg")
+        value = parse(text, default_unit)
+        return value, value
+    unit = pattern.match(high_text)
+    high = parse(high_text, default_unit)
+    low = parse(low_text, (unit[2] if unit else None) or default_unit)
     if low > high:
-        raise InputError(f"range of angles {text!r}: the lower end exceeds the upper end")
+        raise InputError(f"{what} {text!r}: the lower end exceeds the upper end")
     return low, high
 
 
