@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from caloforge.models.registry import get, names
 
 if TYPE_CHECKING:
-    from caloforge.models.conditions import CONDITIONS, Condition, check_sample, varying
+    from caloforge.models.conditions import check_sample, varying
     from caloforge.models.contract import (
         Approach,
         ApproachConfig,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
 
 _LAZY = {
-    **dict.fromkeys(("CONDITIONS", "Condition", "check_sample", "varying"), "conditions"),
+    **dict.fromkeys(("check_sample", "varying"), "conditions"),
     **dict.fromkeys(
         (
             "Approach",
@@ -42,11 +42,9 @@ _LAZY = {
 }
 
 __all__ = [
-    "CONDITIONS",
     "Approach",
     "ApproachConfig",
     "Batch",
-    "Condition",
     "FittedApproach",
     "FittedConfig",
     "Generator",

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
 from caloforge.errors import InputError, did_you_mean
-from caloforge.showers import Incidents, particle_name
-
-Condition = Literal["particle", "energy", "direction", "position"]
-
-CONDITIONS: tuple[Condition, ...] = ("particle", "energy", "direction", "position")
-"""PDG id; kinetic energy; theta and phi; impact point x and y."""
+from caloforge.showers import CONDITIONS, Condition, Incidents, particle_name
 
 ROUNDING = 1e-5
 """rad and mm: smaller differences between incidents are rounding."""

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from caloforge.detectors import Detector, cartesian
-from caloforge.models.conditions import Condition, check_conditions, varying
+from caloforge.models.conditions import check_conditions, varying
 from caloforge.models.fields import Count, Particles
-from caloforge.showers import Incidents, particle_name, pdg_id
+from caloforge.showers import Condition, Incidents, particle_name, pdg_id
 
 
 class ApproachConfig(BaseModel):

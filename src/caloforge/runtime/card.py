@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -14,16 +14,12 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from caloforge import detectors
 from caloforge.detectors import Detector
 from caloforge.errors import CaloForgeError, ModelError
-from caloforge.showers import Incidents, IncidentSpectrum, incidents
+from caloforge.showers import CONDITIONS, Condition, Incidents, IncidentSpectrum, incidents
 
 FORMAT_VERSION = 2
 """Version of the contract of a model file."""
 
 PREFIX = "caloforge."
-
-Condition = Literal["particle", "energy", "direction", "position"]
-CONDITIONS: tuple[Condition, ...] = get_args(Condition)
-"""What of the incident a model can be conditioned on."""
 
 _CONDITION_OF: dict[str, Condition] = {
     "particle": "particle",

@@ -1,7 +1,7 @@
 """Showers: incidents and their spectra, the container of showers, and its file formats."""
 
 from caloforge.showers.hdf5 import ShowerFile, read_showers
-from caloforge.showers.incidents import Incidents, incidents
+from caloforge.showers.incidents import CONDITIONS, Condition, Incidents, incidents
 from caloforge.showers.options import parse_position, parse_spectrum
 from caloforge.showers.particles import (
     COMMON_PARTICLES,
@@ -16,6 +16,8 @@ from caloforge.showers.writer import ShowerWriter, write_showers
 
 __all__ = [
     "COMMON_PARTICLES",
+    "CONDITIONS",
+    "Condition",
     "IncidentSpectrum",
     "Incidents",
     "ShowerFile",

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caloforge.detectors import Detector, Symmetry
 from caloforge.errors import InputError
+
+Condition = Literal["particle", "energy", "direction", "position"]
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+"""What of an incident a model can be conditioned on: PDG id; kinetic energy; theta and phi; impact point x and y."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from torch import Tensor
 from caloforge import detectors, models
 from caloforge.detectors import Detector
 from caloforge.errors import DetectorError, InputError
-from caloforge.models import CONDITIONS, Approach, Batch, Condition
+from caloforge.models import Approach, Batch
+from caloforge.showers import CONDITIONS, Condition
 from caloforge.testing.comparing import change, distance, draw, same_state
 from caloforge.testing.synthetic import READOUTS, draw_incidents, synthetic_showers
 from caloforge.testing.training import step_of, train, train_on_two_ranks

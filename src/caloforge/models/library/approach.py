@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from caloforge.detectors import Detector
-from caloforge.models.conditions import CONDITIONS, Condition
 from caloforge.models.contract import Batch, FittedApproach, FittedConfig
 from caloforge.models.fields import Count
 from caloforge.models.library.generator import LibraryGenerator
+from caloforge.showers import CONDITIONS, Condition
 
 
 class LibraryConfig(FittedConfig):

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from caloforge.detectors import CartesianReadout, CylindricalReadout, Detector
 from caloforge.errors import DetectorError
-from caloforge.models.conditions import Condition
 from caloforge.models.contract import Approach, Batch, Step
 from caloforge.models.nested3d.config import Nested3DConfig, choose_sizes
 from caloforge.models.nested3d.generator import Nested3DGenerator
+from caloforge.showers import Condition
 
 PER_CELL = 100.0
 """By how much the losses of cells, sums over some hundred hits, count less than those of layers."""
