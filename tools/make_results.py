@@ -12,7 +12,8 @@ RESULTS holds a folder per model with
 - `training.json`: `{"minutes": 42, "hardware": "one core, AMD EPYC (Zen 5)"}`, as measured,
 - `card.json`: `caloforge export RUN -o MODEL.onnx --json`, for models that the package does not ship.
 
-`figures.json` is written beside them, for `caloforge export MODEL.onnx -o MODEL.onnx --figures figures.json`.
+and, beside the folders, `yardsticks.json`: `python tools/yardstick.py`. `figures.json` is written into the folders, for
+`caloforge export MODEL.onnx -o MODEL.onnx --figures figures.json`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from caloforge.showers import IncidentSpectrum
+from excesses import WRONG, excesses
 
 CLASSIFIERS = {
     "auc_trees": "AUC, boosted trees on high-level features",
@@ -42,7 +44,9 @@ HEAD = """# Results
 
 Written by `tools/make_results.py` from the files in [results/](results/); the commands are at the end. Each
 detector has a table. The floor is the same number between two Geant4 samples of the same sizes. AUC: 0.5 is
-perfect. Models that were compared with another reference have their floor in brackets.
+perfect. Models that were compared with another reference have their floor in brackets. Excess: what the largest
+difference has beyond two standard errors, in bins of at least 1000 showers (`tools/excesses.py`). Yardstick: the time
+of `clic-ecal` of commit c903d28 in the same run (`tools/yardstick.py`).
 """
 
 
@@ -89,6 +93,10 @@ def table(models: dict[str, dict[str, Any]]) -> list[str]:
                 text += f" ({c[2]:.4f})"
             texts.append(text)
         lines.append(f"| {title} | {' | '.join(texts)} | {floor} ± {error:.4f} |")
+    beyond = {name: excesses(model["metrics"]) for name, model in models.items()}
+    for title in next(iter(beyond.values())):
+        texts = [f"{found[title]:.3g}" for found in beyond.values()]
+        lines.append(f"| {title if title == WRONG else 'excess, ' + title} | {' | '.join(texts)} | |")
     for title, show in (
         ("showers compared, of the model and of Geant4", _compared),
         ("file size in MB", lambda m: f"{m['bytes'] / 1e6:.2f}"),
@@ -100,6 +108,8 @@ def table(models: dict[str, dict[str, Any]]) -> list[str]:
         ("ms per shower, batch 1", lambda b: _speed(b, 1)),
         ("ms per shower, batch 16", lambda b: _speed(b, 16)),
         ("ms per shower, batch 128", lambda b: _speed(b, 128)),
+        ("yardsticks, batch 128", lambda b: _yardsticks(b, 128)),
+        ("yardsticks, batch 1", lambda b: _yardsticks(b, 1)),
         ("threads", lambda b: str(b["threads"])),
         ("load of the machine before", lambda b: f"{b['machine']['load']:g}"),
         ("Geant4, ms per shower, same run", lambda b: f"{b['geant4']['mean']:.0f}"),
@@ -150,6 +160,11 @@ def _entry(benchmark: dict[str, Any], batch: int) -> dict[str, Any]:
 def _speed(benchmark: dict[str, Any], batch: int) -> str:
     timing = _entry(benchmark, batch)["timing"]
     return f"{timing['mean']:.3f} ± {timing['standard_error']:.3f}"
+
+
+def _yardsticks(benchmark: dict[str, Any], batch: int) -> str:
+    entry = benchmark["yardsticks"].get(str(batch))
+    return f"{entry['yardsticks']:.2f} ± {entry['error']:.2f}" if entry else ""
 
 
 def card_figures(model: dict[str, Any]) -> dict[str, Any]:
@@ -238,12 +253,17 @@ def main() -> None:
         return
     folder, output = Path(sys.argv[1]), Path(sys.argv[2])
     models: dict[str, dict[str, Any]] = {}
+    measured_yardsticks = folder / "yardsticks.json"
+    yardsticks = json.loads(measured_yardsticks.read_text())["models"] if measured_yardsticks.exists() else {}
     for path in sorted(folder.glob("*/metrics.json")):
         name = path.parent.name
         card, training = path.with_name("card.json"), path.with_name("training.json")
         models[name] = {
             "metrics": json.loads(path.read_text()),
-            "benchmark": json.loads(path.with_name("benchmark.json").read_text()),
+            "benchmark": {
+                **json.loads(path.with_name("benchmark.json").read_text()),
+                "yardsticks": yardsticks.get(name, {}),
+            },
             "training": json.loads(training.read_text()) if training.exists() else None,
             **(json.loads(card.read_text()) if card.exists() else shipped(name)),
         }

@@ -127,6 +127,7 @@ def test_the_table_for_people(tiny_model, no_geant4, capsys):
         (["--batch", "0"], "at least 1"),
         (["--batch", "a"], "whole numbers"),
         (["--geant4", "-1"], "geant4 = -1"),
+        (["--geant4", "1"], "at least 2 showers"),
         (["--energy", "9:1"], "lower end"),
         (["--theta", "0:5"], "not conditioned on the direction"),
     ],

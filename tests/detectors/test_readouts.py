@@ -122,3 +122,17 @@ def test_the_challenges_detectors():
         assert detector.threshold == pytest.approx(0.0005 / 0.033, rel=1e-5)
         assert detector.readout.calibration == pytest.approx(1 / 0.033, rel=1e-6)
         assert parse(to_toml(detector)) == detector
+
+
+@pytest.mark.parametrize("sectors", [1, 2])
+def test_whole_and_half_rings(sectors):
+    """A whole ring lies around the axis and has no neighbour in alpha; the halves of a ring are one pair."""
+    readout = CylindricalReadout("cylindrical", sectors, (0.0, 2.0, 6.0))
+    around = readout.neighbours(1)[1].reshape(sectors, 2)
+    assert (around[-1] == -1).all()
+    centres = readout.centres(1)
+    if sectors == 1:
+        assert not centres.any()
+    else:
+        assert around[0].tolist() == [2, 3]
+        assert centres[:, 1] == pytest.approx([1, 4, -1, -4])

@@ -184,6 +184,8 @@ def test_the_card_of_a_run(toml):
         {"model": {"approach": "gan3d"}},
     )
     assert made.training_data == {"file": "train.h5", "sha256": "abc", "showers": 100, "steps": 7}
+    before = {"training_data": {"file": "before.h5", "showers": 900}}
+    assert run_card({**metadata, "start": before}, "gan3d", 6).training_data["start"] == before
     assert made.validation == {"physics_score": {"value": 0.5}}
     assert run_card({**metadata, "conditions": []}, "gan3d", 6).conditions == ()
     with pytest.raises(ModelError, match="spectrum"):

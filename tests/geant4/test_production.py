@@ -211,6 +211,15 @@ def test_a_full_disk_is_reported_by_the_worker(tmp_path, monkeypatch) -> None:
     assert not (tmp_path / "mc.h5").exists()
 
 
+FAR = replace(DETECTOR, gun=replace(DETECTOR.gun, distance=100.0))
+
+
+def test_a_folder_is_no_file(tmp_path) -> None:
+    with pytest.raises(FileError, match="is a folder"):
+        produce(*ARGUMENTS, tmp_path, overwrite=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -222,6 +231,10 @@ def test_a_full_disk_is_reported_by_the_worker(tmp_path, monkeypatch) -> None:
         ),
         ({"detector": detectors.load("calochallenge-2")}, "position 'cell' is for cartesian readouts"),
         ({"workers": 0}, "workers = 0"),
+        (
+            {"spectrum": replace(SPECTRUM, theta=(0.0, 1.5)), "detector": FAR},
+            r"theta = 85.94 degrees at \(2.55, 2.55\) mm start, 100 mm before the front face, outside the world",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(tmp_path, change, message) -> None:

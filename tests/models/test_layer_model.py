@@ -98,7 +98,7 @@ def test_training_and_drawing_see_the_same(monkeypatch: pytest.MonkeyPatch) -> N
             return (encoded[0], *draw(*arguments)[1:])
 
         monkeypatch.setattr(model.totals, "sample", keep)
-        hits, energy, _ = model.sample(
+        hits, energy = model.sample(
             context, available_energy(incident), torch.randn((5, model.noise_size), generator=random)
         )
         monkeypatch.setattr(model.totals, "encode", lambda *_: encoded[0])
@@ -114,7 +114,7 @@ def test_layers_add_up_to_the_totals() -> None:
     context = ENCODER(incident)
     noise = torch.randn((50, model.noise_size), generator=random)
     with torch.no_grad():
-        hits, energy, _ = model.sample(context, available_energy(incident), noise)
+        hits, energy = model.sample(context, available_energy(incident), noise)
         _, total_hits, total_energy = model.totals.sample(
             context, available_energy(incident), noise[:, :TOTALS_NOISE]
         )
@@ -141,7 +141,7 @@ def test_it_learns_mean_and_fluctuation() -> None:
         optimizer.step()
     with torch.no_grad():
         noise = torch.randn((4000, model.noise_size), generator=random)
-        drawn_hits, drawn_energy, _ = model.sample(context, available_energy(incident), noise)
+        drawn_hits, drawn_energy = model.sample(context, available_energy(incident), noise)
     for drawn, true in ((drawn_hits, hits), (drawn_energy, energy)):
         assert torch.all((drawn.mean(0) / true.mean(0) - 1).abs() < 0.08)
         assert torch.all((drawn.std(0) / true.std(0) - 1).abs() < 0.15)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor
 
 from caloforge import detectors
-from caloforge.errors import DetectorError
+from caloforge.errors import DetectorError, InputError
 from caloforge.models import Batch
 from caloforge.models.nested3d import Nested3D, Nested3DConfig
 from caloforge.models.nested3d.cells import Cells
@@ -17,6 +18,9 @@ from caloforge.models.nested3d.frame import Frame, Place
 from caloforge.models.nested3d.generator import Nested3DGenerator
 from caloforge.models.nested3d.lattice import REACH, Lattice
 from caloforge.models.nested3d.stages import plan_stages
+from caloforge.testing import synthetic_showers
+from caloforge.testing.synthetic import draw_incidents
+from caloforge.testing.training import train_on_two_ranks
 
 TEXT = """
 name = "small"
@@ -154,7 +158,8 @@ def test_training_sees_what_drawing_saw(case: Case, monkeypatch: pytest.MonkeyPa
         again = case.draw()
         phase = "training"
         features, place = case.features()
-        case.cells.losses(features, again.flatten(2), place, torch.zeros(N))
+        around, window = case.cells.around_and_window(again.flatten(2), place)
+        case.cells.losses(features, again.flatten(2), around, window, place, torch.zeros(N))
     assert len(seen["drawing"]) == len(seen["training"]) == 4 * len(case.cells.stages)
     for pair in zip(seen["drawing"], seen["training"], strict=True):
         for one, other in zip(*pair, strict=True):
@@ -292,3 +297,55 @@ def test_crowded_rings_belong_to_the_window() -> None:
     config = Nested3D.size(Nested3DConfig(), detector, Batch.whole(incident, showers))
     assert config.window == 9
     assert config.most_around == 0
+
+
+def test_showers_beside_the_centre_are_refused() -> None:
+    """The model moves showers by whole cells itself, and learns from those that hit a central cell."""
+    detector = detectors.parse(TEXT.replace("CELLS", "[9, 8]"))
+    sample = synthetic_showers(detector, draw_incidents(detector, 40, ("energy", "position")))
+    config = Nested3D.size(Nested3DConfig(), detector, sample)
+    Nested3D(detector, config).prepare(sample)
+    sample.incident[3, 5] = 11.0
+    with pytest.raises(InputError, match="--position cell"):
+        Nested3D(detector, config).prepare(sample)
+
+
+def test_hits_around_windows_stay_in_readouts_that_are_not_square() -> None:
+    """Hits are placed in a square, of which part lies outside a rectangular readout: then edges are looked at."""
+    detector = detectors.parse(TEXT.replace("CELLS", "[9, 15]"))
+    sample = synthetic_showers(detector, draw_incidents(detector, 40, ("energy",)))
+    assert Nested3D.size(Nested3DConfig(window=5), detector, sample).edges
+    with pytest.raises(InputError, match=r"leave model\.edges out"):
+        Nested3D.size(Nested3DConfig(window=5, edges=False), detector, sample)
+
+
+def test_showers_whose_cells_count_may_be_on_one_rank_only() -> None:
+    """The loss of cells is a mean over the showers chosen on all ranks, also where a rank has none."""
+    detector = detectors.parse(TEXT.replace("CELLS", "[9, 9]"))
+    sample = synthetic_showers(detector, draw_incidents(detector, 10, ("energy",)))
+    approach = Nested3D(detector, Nested3D.size(Nested3DConfig(cell_batch=1), detector, sample))
+    approach.prepare(sample)
+    for whole, halves in zip(*train_on_two_ranks(approach, sample), strict=True):
+        assert float((whole - halves).norm()) <= 1e-3 * float(whole.norm()) + 1e-6
+
+
+def test_two_energies_are_a_spectrum() -> None:
+    """Fits that go with energy have two points only."""
+    detector = detectors.parse(TEXT.replace("CELLS", "[9, 9]"))
+    sample = synthetic_showers(detector, draw_incidents(detector, 300, ("energy",)))
+    sample.incident[:, 1] = torch.where(torch.arange(300) % 2 == 0, 1e4, 5e4)
+    approach = Nested3D(detector, Nested3D.size(Nested3DConfig(), detector, sample))
+    approach.prepare(sample)
+    assert all(bool(values.isfinite().all()) for values in approach.generator.state_dict().values())
+
+
+def test_centroids_are_relative_to_the_axis_where_it_runs_between_cells() -> None:
+    detector = detectors.parse(TEXT.replace("CELLS", "[8, 8]"))
+    sample = synthetic_showers(detector, draw_incidents(detector, 300, ("energy",)))
+    approach = Nested3D(detector, Nested3D.size(Nested3DConfig(), detector, sample))
+    approach.prepare(sample)
+    generator = cast(Nested3DGenerator, approach.generator)
+    cells = sample.showers.flatten(2) / generator.unit
+    place, _, _ = generator.places(sample.incident)
+    _, centroid = generator.cells.core(cells, generator.cells.window_of(cells, place), place)
+    assert float(centroid.mean(0).abs().max()) < 0.1

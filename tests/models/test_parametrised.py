@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from caloforge import detectors
 from caloforge.errors import InputError
@@ -264,8 +265,8 @@ def test_errors() -> None:
         approach.prepare(Batch.whole(incident[electrons], sample.showers[electrons]))
     with pytest.raises(InputError, match="gets 0 showers of e-"):
         approach.prepare(Batch.whole(incident, torch.zeros_like(sample.showers)))
-    with pytest.raises(InputError, match="unknown particle"):
-        Parametrised(DETECTOR, ParametrisedConfig(particles=("fotone",)))
+    with pytest.raises(ValidationError, match="unknown particle"):
+        ParametrisedConfig(particles=("fotone",))
 
 
 def test_starting_depth_is_in_the_gap() -> None:
@@ -298,5 +299,5 @@ def test_incidents_off_the_centre_are_refused() -> None:
     incident = incidents(60)
     sample = Batch.whole(incident, draw(made(), incident))
     incident[:, 4] = 2.0
-    with pytest.raises(InputError, match=r"layer normal at \(0, 0\) only"):
-        Parametrised(DETECTOR, ParametrisedConfig(particles=BOTH)).prepare(sample)
+    with pytest.raises(InputError, match=r"incidents at \(0, 0\) only"):
+        Parametrised.size(ParametrisedConfig(particles=BOTH), DETECTOR, sample)

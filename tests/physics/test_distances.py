@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from caloforge.physics import separation_power, wasserstein
 
-CONTENTS = arrays(np.float64, 8, elements=st.floats(0, 1e6))
+CONTENTS = arrays(np.float64, 8, elements=st.floats(0, 1e6, allow_subnormal=False))
 
 
 @given(CONTENTS, CONTENTS)
@@ -57,3 +57,8 @@ def test_wasserstein_agrees_with_scipy():
     one, two = rng.normal(size=1000), rng.normal(0.3, 1.4, size=1000)
     assert wasserstein(one, two) == pytest.approx(stats.wasserstein_distance(one, two))
     assert wasserstein(one, two[:700]) == pytest.approx(stats.wasserstein_distance(one, two[:700]), rel=0.05)
+
+
+def test_an_empty_histogram_is_disjoint_from_any_filled_one():
+    filled = np.random.default_rng(1).random((50, 7))
+    assert separation_power(filled, np.zeros_like(filled)).tolist() == [1.0] * 50

@@ -46,7 +46,11 @@ def bins(a, b, c, n=10_000):
     for low, high in pairwise(edges):
         energy = np.sqrt(low * high) / 1e3
         resolution = float(np.sqrt(a**2 / energy + (b / energy) ** 2 + c**2))
-        found.append(ResponseBin(11, low, high, n, 0.02, 1e-5, resolution, resolution / np.sqrt(2 * n)))
+        found.append(
+            ResponseBin(
+                11, low, high, n, 0.02, 1e-5, resolution, resolution / np.sqrt(2 * n), middle=1e3 * energy
+            )
+        )
     return found
 
 

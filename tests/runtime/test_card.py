@@ -73,6 +73,16 @@ def test_weights_cut_anywhere_are_refused(tmp_path, weights):
             read_card_of(tmp_path / "cut.safetensors")
 
 
+@pytest.mark.parametrize(
+    "header", ['{"a": {}}', '{"a": 1}', '{"a": {"data_offsets": [0]}}', '{"a": {"data_offsets": "x"}}']
+)
+def test_weights_with_a_broken_header_are_refused(tmp_path, header):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    with pytest.raises(ModelError):
+        read_card_of(path)
+
+
 @pytest.mark.parametrize("name", ["x.onnx", "x.safetensors"])
 def test_files_that_are_something_else(tmp_path, name):
     path = tmp_path / name

@@ -301,3 +301,16 @@ def test_a_broken_detector_in_a_file(path):
     damage(path, lambda file: file.attrs.modify("detector", "name = 1"))
     with pytest.raises(FileError, match="detector"):
         read_showers(path)
+
+
+def test_the_file_knows_its_detector_best(path, showers):
+    """Another detector is refused where the file carries one that can be read."""
+    other = to_toml(showers.detector).replace("production_cut = 0.7", "production_cut = 0.5")
+    with pytest.raises(FileError, match=r"holds showers of detector 'toy', which differs .* in physics"):
+        read_showers(path, detector=parse(other))
+
+
+def test_a_spectrum_that_is_no_table(path):
+    damage(path, lambda file: file.attrs.modify("spectrum", "[1, 2]"))
+    with ShowerFile(path) as file, pytest.raises(FileError, match="not a spectrum"):
+        _ = file.spectrum

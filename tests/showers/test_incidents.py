@@ -66,3 +66,13 @@ def test_impact_points_lie_in_the_readout():
         incidents(11, 1e3, y=np.array([0.0, -64.0])).check_inside(load("clic-ecal"))
     with pytest.raises(InputError, match=r"reaches to 41\.85 mm"):
         incidents(11, 1e3, x=30, y=30).check_inside(load("calochallenge-2"))
+
+
+@pytest.mark.parametrize("name", [str(2**32 + 11), "99999999999"])
+def test_pdg_ids_have_32_bits(name):
+    with pytest.raises(InputError, match="PDG ids"):
+        pdg_id(name)
+    with pytest.raises(InputError, match="PDG ids"):
+        incidents(np.array([int(name)]), 1e3)
+    with pytest.raises(InputError, match="unknown particle"):
+        pdg_id("--5")

@@ -65,3 +65,10 @@ def test_cells_of_any_readout_have_layers(toy_showers):
     assert showers.layer_energies == pytest.approx(np.array(by_cell))
     with pytest.raises(InputError, match="the layers of their cells"):
         _ = Showers(showers.flat, showers.incidents).layer_energies
+
+
+def test_no_showers_at_all(toy_showers):
+    none = toy_showers(3, 1)
+    none = replace(none, energies=none.energies[:0], incidents=none.incidents[np.zeros(3, dtype=bool)])
+    assert len(none.check()) == 0
+    assert none.layer_energies.shape == (0, 8)

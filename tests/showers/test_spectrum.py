@@ -238,3 +238,9 @@ def test_what_a_file_cannot_mean(data, words):
 def test_text_that_is_not_a_spectrum():
     with pytest.raises(InputError, match="file: not a spectrum"):
         IncidentSpectrum.parse_json("{", "file")
+
+
+def test_a_unit_at_the_end_of_a_list_holds_for_all():
+    assert parse_spectrum("e-", "100,200,500MeV").energy == (100.0, 200.0, 500.0)
+    assert parse_spectrum("e-", "1GeV,2,500MeV").energy == (1000.0, 2000.0, 500.0)
+    assert parse_spectrum("e-", "1,10").energy == (1000.0, 10_000.0)

@@ -94,6 +94,7 @@ class Toy(Approach[ToyConfig]):
     """Fits a generator and a critic to squared errors; uses dropout, batch norm and random numbers."""
 
     name = "toy"
+    precisions = ("bf16", "16")
     config_type = ToyConfig
 
     def __init__(self, detector: Detector, config: ToyConfig) -> None:

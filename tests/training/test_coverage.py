@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from caloforge.detectors import Detector, load
 from caloforge.showers import IncidentSpectrum, incidents
 from caloforge.training.coverage import covered, usable_symmetries
+from caloforge.training.recipe import DataRecipe
 
-ALL = (0.0, np.inf)
+ALL = DataRecipe()
 
 
 def test_the_declared_spectrum_is_cut_to_recipe_and_showers() -> None:
@@ -16,12 +18,12 @@ def test_the_declared_spectrum_is_cut_to_recipe_and_showers() -> None:
     declared = IncidentSpectrum((11, 22), (200.0, 1e5), theta=(0.0, 0.5), phi=(0.0, 6.0), position="cell")
     drawn = declared.draw(50, np.random.default_rng(1), detector)
     electrons = drawn[drawn.pdg == 11]
-    found = covered(electrons, declared, (1e3, 2e5), detector)
+    found = covered(electrons, declared, DataRecipe(energy="1:200", theta="0:10"), detector)
     assert found.particles == (11,)
     assert found.energy == (1e3, 1e5)
-    assert found.theta == declared.theta
+    assert found.theta == (0.0, pytest.approx(np.radians(10)))
     assert found.position == (-2.55, 2.55, -2.55, 2.55)
-    assert not found.outside(electrons[electrons.energy > 1e3])
+    assert not found.outside(electrons[(electrons.energy > 1e3) & (electrons.theta < 0.17)])
 
 
 def test_without_a_declared_spectrum_the_showers_say(small: Detector) -> None:
@@ -36,7 +38,7 @@ def test_without_a_declared_spectrum_the_showers_say(small: Detector) -> None:
 def test_fixed_energies_stay_fixed(small: Detector) -> None:
     declared = IncidentSpectrum((11,), (1e3, 1e4, 1e5), "list")
     drawn = declared.draw(20, np.random.default_rng(1), small)
-    assert covered(drawn, declared, (0.0, 5e4), small).energy == (1e3, 1e4)
+    assert covered(drawn, declared, DataRecipe(energy="0.001:50"), small).energy == (1e3, 1e4)
 
 
 def test_which_symmetries_multiply_the_data(small: Detector) -> None:

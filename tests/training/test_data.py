@@ -58,6 +58,9 @@ def test_an_empty_shower_stays_empty(small: Detector, tmp_path: Path) -> None:
     path = tmp_path / "few.h5"
     write_showers(path, Showers(energies, incidents(11, np.full(3, 1e3)), small))
     np.testing.assert_array_equal(load_showers(path, small, ALL, tmp_path).dense(np.arange(3)), energies)
+    write_showers(path, Showers(np.zeros_like(energies), incidents(11, np.full(3, 1e3)), small))
+    with pytest.raises(TrainingError, match="no cell of any shower"):
+        load_showers(path, small, ALL, tmp_path)
 
 
 def test_destinations_are_the_symmetries(small: Detector) -> None:

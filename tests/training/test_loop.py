@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from caloforge import models
 from caloforge.errors import FileError, InputError, TrainingError
 from caloforge.models import Batch, StepRandom
 from caloforge.showers import Showers, write_showers
@@ -152,6 +153,14 @@ def test_bf16_trains(recipe: MakeRecipe, data: Path, tmp_path: Path) -> None:
     assert train(recipe(precision="bf16", steps=3), data, tmp_path / "run", device="cpu").steps == 3
 
 
+def test_precisions_that_an_approach_does_not_support_are_refused(
+    toy: dict[str, Any], recipe: MakeRecipe, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models.get("toy"), "precisions", ())
+    with pytest.raises(TrainingError, match="precision 'bf16': it supports 32"):
+        train(recipe(precision="bf16"), data, tmp_path / "run", device="cpu")
+
+
 def test_a_time_limit_ends_the_training(recipe: MakeRecipe, data: Path, tmp_path: Path) -> None:
     trained = train(recipe(steps=10**9, time_limit=1e-6), data, tmp_path / "run", device="cpu")
     assert trained.steps == 1
@@ -179,7 +188,7 @@ def test_refusals(recipe: MakeRecipe, data: Path, tmp_path: Path, monkeypatch: p
         train(recipe(), cut, tmp_path / "e", device="cpu")
     thicker = tmp_path / "thicker.toml"
     thicker.write_text((tmp_path / "small.toml").read_text().replace("9.0", "9.5"))
-    with pytest.raises(TrainingError, match="holds showers of detector 'small', which differs"):
+    with pytest.raises(FileError, match="holds showers of detector 'small', which differs"):
         train(recipe().model_copy(update={"detector": str(thicker)}), data, tmp_path / "e", device="cpu")
     with pytest.raises(InputError, match="device 'tpu'"):
         train(recipe(), data, tmp_path / "f", device="tpu")
@@ -254,6 +263,10 @@ def test_training_begins_with_given_weights(recipe: MakeRecipe, data: Path, tmp_
     ended, _ = checkpoint.read(RunFolder(tmp_path / "second").best)
     name = "body.3.weight"
     assert float((begun[name] - ended[name]).abs().max()) < 0.05
+    start = load_run(tmp_path / "second")[2]["start"]
+    assert start["file"] == first.name
+    assert start["training_data"]["file"] == data.name
+    assert 0 < start["training_data"]["steps"] <= 30
     (tmp_path / "none.safetensors").write_bytes(b"nothing")
     with pytest.raises(FileError, match="not a file of weights"):
         train(recipe(steps=1), data, tmp_path / "c", device="cpu", start_from=tmp_path / "none.safetensors")

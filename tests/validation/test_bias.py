@@ -5,6 +5,7 @@ import pytest
 
 from caloforge.physics import ResponseBin
 from caloforge.validation.bias import Bias, mean_bias, mean_resolution_ratio
+from caloforge.validation.findings import findings
 
 
 def a_bin(values):
@@ -60,3 +61,20 @@ def test_a_dead_model_is_wrong():
     found = Bias(dead, alive)
     assert (found.verdict, found.resolution_verdict) == ("wrong", "wrong")
     assert np.isnan(mean_resolution_ratio([found])).all()
+
+
+def test_bins_without_energy_or_fluctuations_in_both_samples_do_not_differ():
+    dead = ResponseBin(11, 1e3, 2e3, 20, 0.0, 0.0, 0.0, 0.0)
+    constant = a_bin(np.full(20, 0.9))
+    assert (Bias(dead, dead).verdict, Bias(dead, dead).resolution_verdict) == ("within floor", "within floor")
+    assert Bias(constant, constant).resolution_verdict == "within floor"
+
+
+def test_bins_are_among_the_findings():
+    rng = np.random.default_rng(1)
+    values = rng.normal(1.0, 0.01, 400)
+    good, low = a_bin(values), a_bin(0.9 * values)
+    found = findings((), (), (), (), [Bias(good, good), Bias(low, good)])
+    assert [f.observable for f in found] == ["response in bins of energy"]
+    assert found[0].verdict == "wrong"
+    assert "bias -0.1" in found[0].text

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caloforge.detectors import load
+from caloforge.detectors import load, parse, to_toml
 from caloforge.errors import InputError
 from caloforge.showers import Incidents, IncidentSpectrum, Showers, incidents, read_showers
 from caloforge.units import degree
@@ -370,3 +370,13 @@ def test_faults_of_geant4_showers_at_an_angle_are_found():
         found = evaluate(fault.make(good, rng), reference, level="fast")
         assert found.verdict == "wrong"
         assert set(fault.seen_by) & {f.observable for f in found.findings}, fault.name
+
+
+def test_other_detectors_are_refused(tilted_showers, reference):
+    """The same cells, other physics."""
+    coarser = parse(
+        to_toml(reference.observables.detector).replace("production_cut = 0.7", "production_cut = 0.5")
+    )
+    other = read_sample(replace(tilted_showers(300, 5), detector=coarser), "generated")
+    with pytest.raises(InputError, match="differ in physics: they do not compare"):
+        check_pair(other, reference)

@@ -106,7 +106,7 @@ def run(
     Args:
         model: The model, with its engine and threads.
         spectrum: How incidents are distributed; energies are spread evenly (see `same_incidents`).
-        geant4: Number of showers that Geant4 simulates; 0 measures the model alone.
+        geant4: Number of showers that Geant4 simulates, at least 2; 0 measures the model alone.
         batches: Batch sizes of the model.
         seed: Seed of incidents, Geant4 and noise.
         seconds: How long the model is measured at each batch size, about.
@@ -118,8 +118,10 @@ def run(
         Geant4Error: If Geant4 or its data sets cannot do it.
         ModelError: If the model fails.
     """
-    if geant4 < 0:
-        raise InputError(f"geant4 = {geant4}: expected a number of showers, or 0 for the model alone")
+    if geant4 < 0 or geant4 == 1:
+        raise InputError(
+            f"geant4 = {geant4}: expected at least 2 showers, so that the mean has an error, or 0 for the model alone"
+        )
     if not batches or min(batches) < 1:
         raise InputError(f"batches {list(batches)}: expected sizes of at least 1")
     model.check(spectrum)

@@ -17,15 +17,15 @@ def command(
     model: Annotated[str, typer.Argument(help="A shipped model ('caloforge models') or an .onnx file.")],
     geant4: Annotated[int, typer.Option(help="Showers that Geant4 simulates; 0 times the model alone.")] = 20,
     batch: Annotated[str, typer.Option(help="Batch sizes of the model.")] = "1,16,128",
-    threads: Annotated[int | None, typer.Option(help="Threads of the model; all cores if not given.")] = None,
-    particle: Annotated[str, typer.Option(help=options.PARTICLE)] = "e-",
-    energy: Annotated[str, typer.Option(help=options.ENERGY)] = "1:100",
-    theta: Annotated[str, typer.Option(help=options.THETA)] = "0",
-    phi: Annotated[str, typer.Option(help=options.PHI)] = "0",
-    position: Annotated[str, typer.Option(help=options.POSITION)] = "0,0",
-    seed: Annotated[int, typer.Option(help="Seed of incidents, Geant4 and noise.")] = 1,
-    backend: Annotated[str, typer.Option(help="Engine: onnxruntime or openvino.")] = "onnxruntime",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
+    threads: options.Threads = None,
+    particle: options.Particle = "e-",
+    energy: options.Energy = "1:100",
+    theta: options.Theta = "0",
+    phi: options.Phi = "0",
+    position: options.Position = "0,0",
+    seed: Annotated[int, typer.Option(help="Seed of incidents, Geant4 and noise.", min=0)] = 1,
+    backend: options.Backend = "onnxruntime",
+    as_json: options.AsJson = False,
 ) -> None:
     """Time Geant4 and a model side by side, in one run and on the same incidents.
 
@@ -57,7 +57,9 @@ def describe(result: BenchmarkResult) -> str:
         f"machine   {result.machine.cpu}, {result.machine.cores} cores, load {result.machine.load:g}",
         f"model     {result.model} ({result.approach}), {result.backend}, {result.threads} threads",
         "versions  " + ", ".join(f"{name} {version}" for name, version in result.versions.items()),
-        f"warm-up   {result.warm_up} showers of Geant4, {result.warm_up} batches of the model, not counted",
+        "warm-up   "
+        + (f"{result.warm_up} showers of Geant4, " if result.geant4 else "")
+        + f"{result.warm_up} batches of the model, not counted",
         "",
         f"{'ms per shower':<22}{'mean':>18}{'median':>10}{'5 % to 95 %':>20}"
         + (f"{'speed-up':>16}{'core for core':>15}" if result.geant4 else ""),

@@ -17,9 +17,7 @@ _FEW = 8
 
 
 def command(
-    name: Annotated[
-        str | None, typer.Argument(help="A shipped detector, or the path of a .toml file.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A shipped detector, or the path of a file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """List the shipped detectors, or show one: layers, depth, cells, physics, symmetries."""

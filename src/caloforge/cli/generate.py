@@ -19,22 +19,20 @@ def command(
     model: Annotated[str, typer.Argument(help="A shipped model ('caloforge models') or an .onnx file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="HDF5 file to write.")],
     n: Annotated[int, typer.Option("-n", "--number", help="Number of showers.")] = 1000,
-    particle: Annotated[str, typer.Option(help=options.PARTICLE)] = "e-",
-    energy: Annotated[str, typer.Option(help=options.ENERGY)] = "1:100",
-    theta: Annotated[str, typer.Option(help=options.THETA)] = "0",
-    phi: Annotated[str, typer.Option(help=options.PHI)] = "0",
-    position: Annotated[str, typer.Option(help=options.POSITION)] = "0,0",
+    particle: options.Particle = "e-",
+    energy: options.Energy = "1:100",
+    theta: options.Theta = "0",
+    phi: options.Phi = "0",
+    position: options.Position = "0,0",
     seed: Annotated[int, typer.Option(help="Seed: the same seed gives the same showers.")] = 0,
     batch: Annotated[int, typer.Option(help="Showers that the model draws at once.")] = 128,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of the engine; all cores if not given.")
-    ] = None,
-    backend: Annotated[str, typer.Option(help="Engine: onnxruntime or openvino.")] = "onnxruntime",
+    threads: options.Threads = None,
+    backend: options.Backend = "onnxruntime",
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Fail, instead of warning, outside what the model was trained on."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on stdout.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Draw showers from a model into an HDF5 file.
 

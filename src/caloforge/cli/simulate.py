@@ -15,14 +15,14 @@ from caloforge.showers import parse_spectrum
 
 
 def command(
-    detector: Annotated[str, typer.Argument(help="A shipped detector, or the path of a .toml file.")],
+    detector: Annotated[str, typer.Argument(help="A shipped detector, or the path of a file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The HDF5 file to write.")],
     n: Annotated[int, typer.Option("-n", help="Number of showers.", min=1)] = 1000,
-    particle: Annotated[str, typer.Option(help=options.PARTICLE)] = "e-",
-    energy: Annotated[str, typer.Option(help=options.ENERGY)] = "1:100",
-    theta: Annotated[str, typer.Option(help=options.THETA)] = "0",
-    phi: Annotated[str, typer.Option(help=options.PHI)] = "0",
-    position: Annotated[str, typer.Option(help=options.POSITION)] = "0,0",
+    particle: options.Particle = "e-",
+    energy: options.Energy = "1:100",
+    theta: options.Theta = "0",
+    phi: options.Phi = "0",
+    position: options.Position = "0,0",
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.", min=0)] = 1,
     workers: Annotated[int, typer.Option(help="Number of Geant4 processes.", min=1)] = 1,
     overwrite: Annotated[

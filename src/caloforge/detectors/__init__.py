@@ -10,6 +10,7 @@ from caloforge.detectors.detector import (
     Stack,
     cartesian,
     check_shape,
+    detector_differences,
 )
 from caloforge.detectors.materials import Material, Properties, properties
 from caloforge.detectors.reader import load, names, parse, toml
@@ -37,6 +38,7 @@ __all__ = [
     "Symmetry",
     "cartesian",
     "check_shape",
+    "detector_differences",
     "load",
     "names",
     "parse",

@@ -74,6 +74,12 @@ def _layer(attributes: dict[str, str], path: str) -> tuple[int, tuple[float, ...
         raise DetectorError(
             f"'{path}': a layer needs 'n_bin_alpha' and 'r_edges', got {attributes}"
         ) from error
-    if n_alpha < 1 or len(edges) < 2 or edges[0] < 0 or not np.all(np.diff(edges) > 0):
+    if (
+        n_alpha < 1
+        or len(edges) < 2
+        or edges[0] < 0
+        or not np.all(np.isfinite(edges))
+        or not np.all(np.diff(edges) > 0)
+    ):
         raise DetectorError(f"'{path}': a layer has impossible bins: {attributes}")
     return n_alpha, edges

@@ -302,3 +302,12 @@ def cartesian(detector: Detector, what: str) -> CartesianReadout:
             f"{what} needs a cartesian readout; detector {detector.name!r} has a {detector.readout.kind} one"
         )
     return detector.readout
+
+
+_DECISIVE = ("stack", "readout", "physics", "material", "margin")
+"""What of a detector decides about its showers."""
+
+
+def detector_differences(one: Detector, other: Detector) -> list[str]:
+    """Return in what two detectors differ that decides about their showers, by the keys of detector files."""
+    return [name for name in _DECISIVE if getattr(one, name) != getattr(other, name)]

@@ -13,6 +13,7 @@ from caloforge.config import read_text
 from caloforge.errors import FileError, InputError, ModelError, did_you_mean, require
 from caloforge.files import atomic
 from caloforge.runtime import Model, ModelCard
+from caloforge.runtime.card import training_data
 from caloforge.runtime.model_file import ONNX, WEIGHTS, read_content, with_safetensors_metadata
 from caloforge.showers import IncidentSpectrum
 
@@ -51,11 +52,7 @@ def run_card(
         version=__version__,
         commit=metadata.get("commit") or "",
         recipe=metadata.get("recipe") or {},
-        training_data={
-            **(metadata.get("data") or {}),
-            "showers": metadata.get("n_showers", 0),
-            "steps": metadata.get("step", 0),
-        },
+        training_data=training_data(metadata),
         validation={} if score is None else {"physics_score": {"value": float(score)}},
     )
 

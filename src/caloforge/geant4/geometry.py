@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caloforge.detectors import CartesianReadout, CylindricalReadout, Detector, Material, Slice
-from caloforge.errors import DetectorError
+from caloforge.errors import DetectorError, InputError
+from caloforge.units import degree
 
 SENSITIVE = "calorimeter"
 SCORER = "energy"
@@ -195,6 +197,27 @@ def _mixture(g4: Any, mixture: Material) -> Any:
         else:
             material.AddElementByMassFraction(manager.FindOrBuildElement(part), share)
     return material
+
+
+def check_start(detector: Detector, theta: float, x: float, y: float) -> None:
+    """Raise if incidents start outside the world.
+
+    Args:
+        detector: The detector.
+        theta: Largest polar angle in rad.
+        x: Largest distance of an impact point from the centre along x, in mm.
+        y: Likewise along y.
+
+    Raises:
+        InputError: Saying which.
+    """
+    sideways = detector.gun.distance * math.tan(theta)
+    width, height, _ = world_size(detector)
+    if theta >= math.pi / 2 or x + sideways > width or y + sideways > height:
+        raise InputError(
+            f"incidents with theta = {theta / degree:.4g} degrees at ({x:.4g}, {y:.4g}) mm start, "
+            f"{detector.gun.distance:g} mm before the front face, outside the world around detector {detector.name!r}"
+        )
 
 
 def gun_start(

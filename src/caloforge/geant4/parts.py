@@ -7,9 +7,11 @@ import hashlib
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -110,13 +112,18 @@ def open_parts(path: Path, plan: Plan, overwrite: bool) -> Iterator[Path]:
             raise FileError(
                 f"another process is simulating into '{path}'; wait for it or choose another name"
             ) from error
+        except OSError as error:
+            raise FileError(
+                f"'{path}': '{lock.name}' cannot be locked ({error.strerror}): write to another file system and move "
+                "the file there"
+            ) from error
         with writing(folder):
             _take_up(path, folder, plan, overwrite)
         yield folder
 
 
 def _take_up(path: Path, folder: Path, plan: Plan, overwrite: bool) -> None:
-    for stale in (*path.parent.glob(f".{path.name}.*.part"), *folder.glob(".*.part")):
+    for stale in (*path.parent.glob(f".{escape(path.name)}.*.part"), *folder.glob(".*.part")):
         stale.unlink()  # what a killed call was writing
     record = folder / "plan.json"
     old = _read_plan(record)
@@ -174,7 +181,7 @@ def read_chunk(folder: Path, chunk: Chunk, detector: Detector) -> Showers | None
             showers = Showers(stored["energies"], incidents, detector, {"source": str(stored["source"])})
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, InputError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, InputError, zipfile.BadZipFile, zlib.error):
         with suppress(OSError):
             path.unlink()
         return None

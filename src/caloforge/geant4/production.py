@@ -13,6 +13,7 @@ from caloforge.detectors import Detector, to_toml
 from caloforge.errors import CaloForgeError, FileError, InputError, require
 from caloforge.files import make_folder
 from caloforge.geant4.data_sets import prepare
+from caloforge.geant4.geometry import check_start
 from caloforge.geant4.parts import (
     Chunk,
     Plan,
@@ -69,6 +70,8 @@ def produce(
     plan = make_plan(detector, spectrum, n, seed)
     if workers < 1:
         raise InputError(f"workers = {workers}: at least one is needed")
+    if final.is_dir():
+        raise FileError(f"'{final}' is a folder: name a file in it")
     if final.exists() and not overwrite:
         if _is_complete(final, plan):
             remove_parts(final)
@@ -101,6 +104,8 @@ def make_plan(detector: Detector, spectrum: IncidentSpectrum, n: int, seed: int)
     if seed < 0:
         raise InputError(f"seed = {seed}: it must not be negative")
     spectrum = spectrum.on(detector)
+    x0, x1, y0, y1 = spectrum.rectangle
+    check_start(detector, spectrum.theta[1], max(abs(x0), abs(x1)), max(abs(y0), abs(y1)))
     try:
         version = metadata.version("geant4-pybind")
     except metadata.PackageNotFoundError:

@@ -53,7 +53,7 @@ def simulate(
         seed: Of the sample.
         on_shower: Called after each shower with its index (from 0) and Geant4's wall time in seconds.
         first: Number of the first shower in its sample.
-        log: File that receives Geant4's output; lost if not given.
+        log: File that receives Geant4's output; `geant4.log` in the cache if not given.
 
     Returns:
         N showers, energies float32 in MeV of shape (N, *detector.shape), no threshold applied.

@@ -51,6 +51,29 @@ def check_conditions(conditions: Sequence[str], supported: Sequence[str], approa
             )
 
 
+def check_central(incidents: Incidents, supported: Sequence[str], approach: str) -> None:
+    """Raise if all incidents are tilted alike, or beside the centre, and an approach cannot be conditioned on that.
+
+    Those that vary in it are refused by `check_sample`.
+
+    Raises:
+        InputError: Saying which.
+    """
+    for name, columns, what in (
+        ("direction", (incidents.theta,), "along the layer normal"),
+        ("position", (incidents.x, incidents.y), "at (0, 0)"),
+    ):
+        if (
+            name not in supported
+            and name not in varying(incidents)
+            and any((np.abs(column) > ROUNDING).any() for column in columns)
+        ):
+            raise InputError(
+                f"approach {approach!r} knows incidents {what} only, and the training showers hold others: use "
+                "another approach"
+            )
+
+
 def check_sample(
     incidents: Incidents, conditions: Sequence[str], pdgs: Sequence[int], approach: str, source: str
 ) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from caloforge.detectors import Detector, cartesian
-from caloforge.models.conditions import check_conditions, varying
+from caloforge.models.conditions import check_central, check_conditions, varying
 from caloforge.models.fields import Count, Particles
 from caloforge.showers import Condition, Incidents, particle_name, pdg_id
 
@@ -92,10 +92,6 @@ class Batch:
         """Make a batch of which this rank has all."""
         return Batch(incident, showers, torch.arange(len(incident)), len(incident))
 
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        return Batch(self.incident.to(device), self.showers.to(device), self.index.to(device), self.total)
-
     def select(self, chosen: Tensor) -> Batch:
         """Return some showers of the batch, by a mask or indices."""
         return Batch(self.incident[chosen], self.showers[chosen], self.index[chosen], self.total)
@@ -104,26 +100,28 @@ class Batch:
 class StepRandom:
     """Random numbers of one training step, a function of (seed, step, place in the global batch).
 
-    So any number of ranks draws the same numbers for the same showers. Calls within a step go on in one sequence.
+    So any number of ranks draws the same numbers for the same showers. Calls within a step go on in one sequence. Other
+    kinds of devices draw other numbers.
 
     Args:
         seed: Of the training.
         step: Number of the step.
+        device: Where batches live.
     """
 
-    def __init__(self, seed: int, step: int) -> None:
+    def __init__(self, seed: int, step: int, device: torch.device | str = "cpu") -> None:
         state = int(np.random.SeedSequence([seed, 5, step]).generate_state(1, np.uint64)[0] >> 1)
-        self._source = torch.Generator().manual_seed(state)
+        self._source = torch.Generator(device).manual_seed(state)
 
     def uniform(self, batch: Batch, *shape: int) -> Tensor:
         """Draw uniform numbers from 0 to 1 for each shower, (n_showers, *shape)."""
-        drawn = torch.rand((batch.total, *shape), generator=self._source)
-        return drawn[batch.index.cpu()].to(batch.incident.device)
+        drawn = torch.rand((batch.total, *shape), generator=self._source, device=self._source.device)
+        return drawn[batch.index]
 
     def normal(self, batch: Batch, *shape: int) -> Tensor:
         """Draw standard normal numbers for each shower, (n_showers, *shape)."""
-        drawn = torch.randn((batch.total, *shape), generator=self._source)
-        return drawn[batch.index.cpu()].to(batch.incident.device)
+        drawn = torch.randn((batch.total, *shape), generator=self._source, device=self._source.device)
+        return drawn[batch.index]
 
 
 @dataclass(frozen=True)
@@ -155,12 +153,14 @@ class Approach(ABC, Generic[ConfigT]):
     Attributes:
         name: Name of the approach, as recipes write it.
         config_type: Its hyper-parameters.
+        precisions: Precisions of training that it supports, besides 32 bits: `bf16`, `16` (mixed).
         fitted: `prepare` does all there is to do: no optimisers, no training steps (see `FittedApproach`).
         networks: All trained networks by name; `networks["generator"]` is the `Generator`.
     """
 
     name: ClassVar[str]
     config_type: ClassVar[type[ApproachConfig]]
+    precisions: ClassVar[tuple[str, ...]] = ()
     fitted: ClassVar[bool] = False
     networks: Mapping[str, nn.Module]
 
@@ -200,10 +200,12 @@ class Approach(ABC, Generic[ConfigT]):
             Hyper-parameters that leave nothing open.
 
         Raises:
-            InputError: If a condition is not supported.
+            InputError: If a condition is not supported, or incidents are tilted or beside the centre where the approach
+                cannot be conditioned on that.
         """
         chosen = incidents_of(sample)
         supported = cls.supported_conditions(detector)
+        check_central(chosen, supported, cls.name)
         check_conditions(config.conditions, supported, cls.name)
         known = config.particles or tuple(particle_name(int(pdg)) for pdg in np.unique(chosen.pdg))
         wanted = config.conditions or tuple(name for name in varying(chosen) if name in supported)

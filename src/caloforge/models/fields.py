@@ -6,9 +6,16 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from caloforge.errors import CaloForgeError
+from caloforge.showers import pdg_id
+
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) != len(names):
+    try:
+        pdgs = [pdg_id(name) for name in names]
+    except CaloForgeError as error:
+        raise ValueError(str(error)) from error
+    if len(set(pdgs)) != len(pdgs):
         raise ValueError("name each particle once")
     return names
 

@@ -11,7 +11,6 @@ from caloforge.physics.manifold import Manifold, distances, manifold
 from caloforge.physics.observables import SPECTRUM_EDGES, Observables, from_axis, observe
 from caloforge.physics.profiles import Profile, profiles
 from caloforge.physics.response import (
-    ENERGY_EDGES,
     ResolutionFit,
     ResponseBin,
     bin_of,
@@ -34,7 +33,6 @@ from caloforge.physics.shape import (
 from caloforge.physics.trend import Trend
 
 __all__ = [
-    "ENERGY_EDGES",
     "HOTTEST",
     "SPECTRUM_EDGES",
     "DetailedObservables",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +62,6 @@ def observe_details(showers: Showers, threshold: float | None = None) -> Detaile
         "hit_neighbours": neighbours(flat, place, base.threshold, following, count=True),
     }
     return DetailedObservables(**fields_of(base), **columns)
-
-
-def observe_all_details(pieces: Iterable[Showers]) -> DetailedObservables:
-    """Compute all observables of a stream of showers such as `ShowerFile.chunks()`."""
-    return DetailedObservables.concatenate([observe_details(piece) for piece in pieces])
 
 
 def _hottest(shower: NDArray[np.intp], energy: NDArray[np.float64], n: int) -> NDArray[np.intp]:

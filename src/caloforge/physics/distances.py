@@ -28,8 +28,8 @@ def separation_power(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.fl
     h1, h2 = _normalised(first), _normalised(second)
     total = h1 + h2
     terms = np.divide((h1 - h2) ** 2, total, out=np.zeros_like(total), where=total > 0)
-    both = total.sum(axis=-1)
-    return np.asarray(np.where(both == 1.0, 1.0, 0.5 * terms.sum(axis=-1)), dtype=np.float64)
+    one_is_empty = (h1 > 0).any(axis=-1) != (h2 > 0).any(axis=-1)
+    return np.asarray(np.where(one_is_empty, 1.0, 0.5 * terms.sum(axis=-1)), dtype=np.float64)
 
 
 def _normalised(contents: NDArray[Any]) -> NDArray[np.float64]:

@@ -42,7 +42,7 @@ def neighbours(
             place = np.where(place >= 0, step[place], -1)
         inside = place >= 0
         partner = cells[(shower * n_cells + place)[inside]].astype(np.float64)
-        partner[partner < threshold] = 0
+        partner[partner < np.float32(threshold)] = 0
         pair = (partner > 0).astype(np.float64) if count else np.sqrt(energy[inside] * partner)
         pairs = np.bincount(shower[inside], pair, minlength=n)
         np.divide(pairs, total, out=found[:, direction], where=total > 0, casting="unsafe")

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caloforge.physics.observables import Observables
 from caloforge.units import GeV
-
-ENERGY_EDGES = np.array([1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]) * GeV
-"""Edges of the standard bins of incident energy in MeV."""
 
 MIN_SHOWERS = 10
 """Fewest showers in a bin for its response and resolution to mean something."""
@@ -35,6 +32,7 @@ class ResponseBin:
             a normal distribution's).
         kurtosis: Fourth central moment over the squared variance; 3 for a normal distribution.
         variable: `energy`, `theta`, `|x|` or `|y|`: the last two from the middle of the impact points.
+        middle: Where the showers lie in the bin: their mean, the geometric one for energies.
     """
 
     pdg: int
@@ -47,6 +45,7 @@ class ResponseBin:
     resolution_error: float
     kurtosis: float = 3.0
     variable: str = "energy"
+    middle: float = math.nan
 
 
 def energy_edges(energy: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -98,23 +97,30 @@ def response_bins(
         variable: What is binned.
         values: Of the variable, (N,); the incident energies in MeV if not given.
     """
-    index = bin_of(observables.incidents.energy if values is None else values, edges)
+    values = np.asarray(observables.incidents.energy if values is None else values, dtype=np.float64)
+    index = bin_of(values, edges)
     response = observables.response
     found = []
     for pdg in pdgs:
         for number in range(len(edges) - 1):
-            chosen = response[(observables.incidents.pdg == pdg) & (index == number)]
-            if len(chosen) >= MIN_SHOWERS:
-                found.append(_bin(pdg, float(edges[number]), float(edges[number + 1]), chosen, variable))
+            chosen = (observables.incidents.pdg == pdg) & (index == number)
+            if chosen.sum() >= MIN_SHOWERS:
+                inside = values[chosen]
+                middle = np.exp(np.log(inside).mean()) if variable == "energy" else inside.mean()
+                found.append(
+                    replace(
+                        _bin(pdg, float(edges[number]), float(edges[number + 1]), response[chosen]),
+                        variable=variable,
+                        middle=float(middle),
+                    )
+                )
     return tuple(found)
 
 
-def _bin(
-    pdg: int, low: float, high: float, values: NDArray[np.float64], variable: str = "energy"
-) -> ResponseBin:
+def _bin(pdg: int, low: float, high: float, values: NDArray[np.float64]) -> ResponseBin:
     n, mean, spread = len(values), float(values.mean()), float(values.std(ddof=1))
     if mean <= 0:
-        return ResponseBin(pdg, low, high, n, mean, 0.0, 0.0, 0.0, variable=variable)
+        return ResponseBin(pdg, low, high, n, mean, 0.0, 0.0, 0.0)
     kurtosis = float(((values - mean) ** 4).mean() / spread**4) if spread > 0 else 3.0
     relative = math.sqrt(max(kurtosis - 1, 2.0) / (4 * n))
     return ResponseBin(
@@ -127,7 +133,6 @@ def _bin(
         spread / mean,
         spread / mean * math.hypot(relative, spread / mean / math.sqrt(n)),
         kurtosis,
-        variable,
     )
 
 
@@ -164,7 +169,7 @@ def fit_resolution(bins: Sequence[ResponseBin]) -> ResolutionFit | None:
     used = [b for b in bins if b.resolution > 0 and b.resolution_error > 0]
     if len(used) < 3:
         return None
-    energy = np.sqrt([b.low * b.high for b in used]) / GeV
+    energy = np.array([b.middle for b in used]) / GeV
     square = np.array([b.resolution**2 for b in used])
     error = np.array([2 * b.resolution * b.resolution_error for b in used])
     terms = np.stack([1 / energy, 1 / energy**2, np.ones_like(energy)], axis=1) / error[:, None]

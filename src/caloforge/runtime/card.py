@@ -48,6 +48,16 @@ class Departures:
     extrapolated: tuple[str, ...] = ()
 
 
+def training_data(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what a run was trained on, see `ModelCard.training_data`.
+
+    Args:
+        run: What `run.json` holds, and the `step` of the generator.
+    """
+    found = {**(run.get("data") or {}), "showers": run.get("n_showers", 0), "steps": run.get("step", 0)}
+    return {**found, "start": run["start"]} if run.get("start") else found
+
+
 @dataclass(frozen=True)
 class ModelCard:
     """What a model was trained on, for which incidents it holds, and how well it did.
@@ -67,7 +77,8 @@ class ModelCard:
         parameters: Number of trained parameters in the graph.
         flops: Floating point operations for one shower (two for a multiply-add), 0 if unknown.
         recipe: The resolved recipe that it was trained with.
-        training_data: What it was trained on: file name, SHA-256, number of showers.
+        training_data: What it was trained on: file name, SHA-256, number of showers, steps; `start` says the same of
+            the weights that it began with.
         validation: Figures by observable, for instance `{"auc": {"value": 0.61, "floor": 0.5}}`.
         speed: Figures of a benchmark, for instance ms per shower, batch, threads, machine.
     """

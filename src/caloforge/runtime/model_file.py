@@ -145,7 +145,10 @@ def _safetensors_header(content: bytes, source: str) -> tuple[dict[str, Any], in
         header = None
     if not isinstance(header, dict):
         raise ModelError(f"'{source}' cannot be read: the file is broken or not a safetensors file")
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    try:
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise ModelError(f"'{source}' cannot be read: its header is broken") from None
     if start + max(ends, default=0) != len(content):
         raise ModelError(f"'{source}' was cut off: its tensors are not complete")
     return header, start

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from caloforge.detectors import Detector, check_shape, load, parse
-from caloforge.errors import FileError, InputError
+from caloforge.detectors import Detector, check_shape, detector_differences, load, parse
+from caloforge.errors import DetectorError, FileError, InputError
 from caloforge.files import explain_os_error
 from caloforge.showers.incidents import Incidents
 from caloforge.showers.layouts import CALOCHALLENGE, recognise, text_attributes
@@ -72,13 +72,32 @@ class ShowerFile:
                 self.provenance: dict[str, str] = text_attributes(self._file.attrs)
                 self.kind = self._layout.kind
                 self._shape = shape
-                self.detector = detector or self._own_detector()
+                self.detector = self._detector(detector)
             self._pdg = ELECTRON if pdg is None and self._is_calochallenge() else pdg
             if self.detector is not None:
                 self._fit(self.detector)
         except BaseException:
             self._file.close()
             raise
+
+    def _detector(self, given: Detector | None) -> Detector | None:
+        """The detector that the file carries, else the given one; both only where they are the same."""
+        text = self._file.attrs.get("detector")
+        if given is None:
+            return self._own_detector()
+        if text is None:
+            return given
+        try:
+            own = self._own_detector()
+        except DetectorError:  # of a version that cannot be read any more
+            return given
+        differing = detector_differences(own, given) if own is not None else []
+        if own is not None and differing:
+            raise DetectorError(
+                f"it holds showers of detector {own.name!r}, which differs from the given {given.name!r} in "
+                f"{', '.join(differing)}"
+            )
+        return given
 
     def _own_detector(self) -> Detector | None:
         text = self._file.attrs.get("detector")

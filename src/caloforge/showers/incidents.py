@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from caloforge.detectors import Detector, Symmetry
 from caloforge.errors import InputError
+from caloforge.showers.particles import LARGEST_ID
 
 Condition = Literal["particle", "energy", "direction", "position"]
 CONDITIONS: tuple[Condition, ...] = get_args(Condition)
@@ -131,5 +132,7 @@ def incidents(
         InputError: If a value is not finite, an energy not positive, or an angle not below 90 degrees.
     """
     ids, *others = np.broadcast_arrays(pdg, energy, theta, phi, x, y)
+    if ids.size and int(np.abs(ids.astype(np.int64)).max()) > LARGEST_ID:
+        raise InputError(f"PDG ids must not exceed {LARGEST_ID}")
     columns = (np.atleast_1d(np.array(column, dtype=np.float32)) for column in others)
     return Incidents(np.atleast_1d(np.array(ids, dtype=np.int32)), *columns)

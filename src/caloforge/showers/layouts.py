@@ -118,6 +118,11 @@ def _gan3d(file: h5py.File, path: str) -> Layout:
     name = next((known for known in ("target", "energy") if known in file), None)
     if name is None:
         raise FileError(f"'{path}': beside 'ECAL', neither 'target' nor 'energy' is there")
+    angles = [known for known in ("theta", "mtheta", "eta") if known in file]
+    if angles:
+        raise FileError(
+            f"'{path}': the showers have angles ({', '.join(angles)}), which are not read from files of the 3D GAN"
+        )
     pdgs, energy = _truth(_dataset(file, name, path), n, path)
     probe = np.asarray(cells[: min(n, 50)], dtype=np.float64).sum(axis=(1, 2, 3))
     in_mev = n > 0 and float(np.median(probe / energy[: len(probe)])) > 1.0

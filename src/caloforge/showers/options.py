@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from caloforge.errors import InputError
 from caloforge.showers.particles import parse_particles
 from caloforge.showers.spectrum import Distribution, IncidentSpectrum, Position
 from caloforge.units import parse_angle_range, parse_energy, parse_energy_range
+
+_UNIT = re.compile(r"[a-zA-Z]+\s*$")
 
 
 def parse_spectrum(
@@ -18,7 +22,8 @@ def parse_spectrum(
 
     Args:
         particle: Names with commas, used in turn, or drawn with weights (`e-*2,gamma*1`).
-        energy: In GeV: one (`50`), log-uniform (`1:100`), `uniform:1:100`, or a list (`1,10,100`).
+        energy: In GeV: one (`50`), log-uniform (`1:100`), `uniform:1:100`, or a list (`1,10,100`); a unit at the end
+            (`100,500MeV`) holds for all that have none.
         theta: Angle from the layer normal in degrees, one or `low:high`, uniform in solid angle.
         phi: Azimuth in degrees, one or `low:high`.
         position: Impact point in mm, `x,y`, a rectangle `x0:x1,y0:y1`, or `cell`.
@@ -58,7 +63,11 @@ def _particles(text: str) -> tuple[tuple[int, ...], tuple[float, ...]]:
 def _energies(text: str) -> tuple[Distribution, tuple[float, ...]]:
     """Read energies: how they are meant, and in MeV."""
     if "," in text:
-        return "list", tuple(parse_energy(word) for word in text.split(","))
+        words = text.split(",")
+        unit = _UNIT.search(words[-1])
+        if unit and not any(_UNIT.search(word) for word in words[:-1]):
+            words = [f"{word}{unit[0]}" for word in words[:-1]] + words[-1:]
+        return "list", tuple(map(parse_energy, words))
     kind, colon, rest = text.partition(":")
     if colon and kind.strip() == "uniform":
         return "uniform", parse_energy_range(rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -25,6 +26,11 @@ COMMON_PARTICLES = {
 """Names as Geant4 and the particle package write them, and their PDG ids (Particle Data Group numbering)."""
 
 
+_ID = re.compile(r"[+-]?[0-9]+")
+LARGEST_ID = 2**31 - 1
+"""Of a PDG id: files keep 32 bits."""
+
+
 @lru_cache
 def pdg_id(name: str) -> int:
     """Return the PDG id of a particle by its name.
@@ -40,7 +46,9 @@ def pdg_id(name: str) -> int:
     """
     if name in COMMON_PARTICLES:
         return COMMON_PARTICLES[name]
-    if name.lstrip("+-").isdigit():
+    if _ID.fullmatch(name):
+        if abs(int(name)) > LARGEST_ID:
+            raise InputError(f"particle {name!r}: PDG ids have at most ten digits, up to {LARGEST_ID}")
         return int(name)
     from particle import Particle, ParticleNotFound
 

@@ -67,7 +67,7 @@ class Showers:
     def layer_energies(self) -> NDArray[np.float64]:
         """Sum over each layer in MeV, shape (n_showers, n_layers)."""
         if len(self.shape) > 1:
-            layers = self.energies.reshape(len(self), self.shape[0], -1)
+            layers = self.energies.reshape(len(self), self.shape[0], math.prod(self.shape[1:]))
             return np.asarray(layers.sum(axis=2, dtype=np.float64))
         if self.detector is None:
             raise InputError(
@@ -97,7 +97,9 @@ class Showers:
         Raises:
             InputError: Naming the first shower that is not.
         """
-        bad = ~(np.isfinite(self.energies) & (self.energies >= 0)).reshape(len(self), -1).all(axis=1)
+        bad = ~(np.isfinite(self.energies) & (self.energies >= 0)).reshape(
+            len(self), math.prod(self.shape)
+        ).all(axis=1)
         if bad.any():
             first = int(np.argmax(bad))
             raise InputError(

@@ -296,6 +296,8 @@ class IncidentSpectrum:
             data = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(f"{source}: not a spectrum: {error}") from error
+        if not isinstance(data, dict):
+            raise InputError(f"{source}: not a spectrum: {text[:80]}")
         return IncidentSpectrum.parse(data, source)
 
     @staticmethod

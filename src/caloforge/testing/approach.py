@@ -175,6 +175,20 @@ class ApproachTestCase:
         showers = draw(approach, incident, noise)
         for condition in ("direction", "position"):
             assert torch.equal(draw(approach, change(incident, condition, detector), noise), showers)
+        alone = torch.cat([draw(approach, incident[i : i + 1], noise[i : i + 1]) for i in range(8)])
+        torch.testing.assert_close(alone, showers, rtol=1e-3, atol=1e-3)
+
+    def test_what_it_cannot_be_conditioned_on_must_be_central(self, detector: Detector) -> None:
+        """Showers that are all tilted, or all beside the centre, are refused where that cannot be a condition."""
+        supported = self.supported(detector)
+        central = self.sample(detector, 4)
+        for name, column in (("direction", 2), ("position", 4)):
+            if name in supported:
+                continue
+            incident = central.incident.clone()
+            incident[:, column] = 0.3
+            with pytest.raises(InputError, match=self.approach):
+                self.make(detector, sample=replace(central, incident=incident))
 
     def test_other_conditions_are_refused(self, detector: Detector) -> None:
         """Conditions that are not supported are refused, and samples that vary in them."""
@@ -248,6 +262,17 @@ class ApproachTestCase:
             owned += own
         assert len(owned) == len(set(owned))
         assert "generator" in {name for name, _ in approach.optimizers().values()}
+
+    def test_every_weight_learns(self, detector: Detector) -> None:
+        """All weights that an optimiser has get a gradient in each step, as distributed training needs."""
+        if self.kind().fitted:
+            pytest.skip("fitted")
+        approach = self.make(detector)
+        approach.prepare(self.sample(detector))
+        train(approach, self.sample(detector, 8), 2)
+        for name, network in approach.networks.items():
+            for weight_name, weight in network.named_parameters():
+                assert weight.grad is not None, f"{name}: {weight_name}"
 
     def test_it_overfits_a_tiny_sample(self) -> None:
         """Some steps on few showers bring visible energy and longitudinal profile nearer, and leave all finite."""

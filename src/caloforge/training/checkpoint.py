@@ -79,15 +79,15 @@ def load_network(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
         raise TrainingError(f"{where}: the weights do not fit the recipe's model: {text}") from error
 
 
-def load_fitting(network: nn.Module, path: Path) -> int:
+def load_fitting(network: nn.Module, path: Path) -> tuple[int, int]:
     """Load those weights of a file that fit a network by name and shape; buffers (scales) stay as they are.
 
     Args:
         network: A generator.
-        path: A shipped model's `.safetensors` file, or the generator of a run.
+        path: A shipped model's `.safetensors` file, or the generator or a checkpoint of a run.
 
     Returns:
-        The number of weights loaded.
+        The number of weights loaded, and of those that the network has.
 
     Raises:
         FileError: If the file is missing or broken.
@@ -100,17 +100,20 @@ def load_fitting(network: nn.Module, path: Path) -> int:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise FileError(f"'{path}' is not a file of weights, or broken: {error}") from error
-    stored |= under_prefix("generator", stored)
+    stored |= under_prefix("ema", stored)  # of a checkpoint
     stored |= {name.removeprefix("generator."): tensor for name, tensor in stored.items()}
-    n = 0
+    weights = dict(network.named_parameters())
+    fitting = [
+        name for name, weight in weights.items() if name in stored and stored[name].shape == weight.shape
+    ]
+    if not fitting:
+        raise TrainingError(
+            f"no weight of '{path}' fits this model: it is of another approach, or of other sizes"
+        )
     with torch.no_grad():
-        for name, weight in network.named_parameters():
-            if name in stored and stored[name].shape == weight.shape:
-                weight.copy_(stored[name])
-                n += 1
-    if not n:
-        raise TrainingError(f"no weight of '{path}' fits this model: it is of another approach")
-    return n
+        for name in fitting:
+            weights[name].copy_(stored[name])
+    return len(fitting), len(weights)
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer) -> tuple[Tensors, dict[str, Any]]:

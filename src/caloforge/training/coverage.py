@@ -11,12 +11,13 @@ import numpy as np
 
 from caloforge.detectors import Detector, Symmetry
 from caloforge.showers import Incidents, IncidentSpectrum
+from caloforge.training.recipe import DataRecipe
 
 
 def covered(
     training: Incidents,
     declared: IncidentSpectrum | None,
-    energy_range: tuple[float, float],
+    recipe: DataRecipe,
     detector: Detector,
 ) -> IncidentSpectrum:
     """Return the spectrum of incidents that a model holds for.
@@ -24,7 +25,7 @@ def covered(
     Args:
         training: Incidents of the training showers, held-out ones not counted.
         declared: The spectrum that the file says they were drawn from.
-        energy_range: What the recipe selects, in MeV.
+        recipe: Which showers the recipe selects.
         detector: Their detector.
 
     Returns:
@@ -38,13 +39,15 @@ def covered(
     else:
         found = declared.on(detector)
         low, high = found.energy_range
-    low, high = max(low, energy_range[0]), min(high, energy_range[1])
+    low, high = max(low, recipe.energy_range[0]), min(high, recipe.energy_range[1])
+    least, most = recipe.theta_range
+    theta = (max(found.theta[0], least), min(found.theta[1], most))
     if found.energies == "list":
         energies = tuple(energy for energy in found.energy if low <= energy <= high)
     else:
         energies = tuple(dict.fromkeys((low, high)))
     kept = [pdg for pdg in found.particles if pdg in particles]
-    return replace(found, particles=tuple(kept) or particles, energy=energies, weights=())
+    return replace(found, particles=tuple(kept) or particles, energy=energies, theta=theta, weights=())
 
 
 def outward(low: float, high: float) -> tuple[float, float]:

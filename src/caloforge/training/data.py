@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -52,13 +51,13 @@ class SparseShowers:
     def __len__(self) -> int:
         return len(self.incidents)
 
-    def dense(
+    def hits(
         self,
         chosen: NDArray[np.int64],
         table: NDArray[np.int64] | None = None,
         symmetry: NDArray[np.int64] | None = None,
-    ) -> NDArray[np.float32]:
-        """Unfold showers, shape (len(chosen), *shape).
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return where the hits of some showers are in those showers unfolded and flat, and their energies in MeV.
 
         Args:
             chosen: Indices of showers.
@@ -74,17 +73,18 @@ class SparseShowers:
         cells = self.cells[hits]
         if table is not None and symmetry is not None:
             cells = table.reshape(-1)[np.repeat(symmetry * n_cells, lengths) + cells]
-        unfolded = np.zeros(len(chosen) * n_cells, np.float32)
-        unfolded[rows + cells] = self.energies[hits]
-        return unfolded.reshape(len(chosen), *self.shape)
+        return rows + cells, self.energies[hits]
+
+    def dense(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Unfold showers, shape (len(chosen), *shape)."""
+        unfolded = np.zeros((len(chosen), *self.shape), np.float32)
+        places, energies = self.hits(chosen)
+        unfolded.reshape(-1)[places] = energies
+        return unfolded
 
 
-_DECISIVE = ("stack", "readout", "physics", "material", "margin")
-"""What of a detector decides about its showers."""
-
-
-def check_detector(path: str | Path, detector: Detector, pdg: int | None = None) -> None:
-    """Raise if a shower file cannot be used, or says that it is of another detector.
+def check_file(path: str | Path, detector: Detector, pdg: int | None = None) -> None:
+    """Raise unless a file holds showers of a detector.
 
     Args:
         path: The file.
@@ -92,19 +92,11 @@ def check_detector(path: str | Path, detector: Detector, pdg: int | None = None)
         pdg: PDG id of the incidents where the file does not say.
 
     Raises:
-        FileError: If the file is missing, broken or not a shower file.
-        TrainingError: If its own detector has other slices, cells or physics.
+        FileError: If the file is missing, broken or not a shower file, or its own detector has other slices, cells or
+            physics.
     """
-    with ShowerFile(path, pdg=pdg) as file:
-        own = file.detector
-    if own is None:
-        return
-    differing = [name for name in _DECISIVE if getattr(own, name) != getattr(detector, name)]
-    if differing:
-        raise TrainingError(
-            f"'{path}' holds showers of detector {own.name!r}, which differs from the recipe's {detector.name!r} in "
-            f"{', '.join(differing)}"
-        )
+    with ShowerFile(path, detector, pdg=pdg):
+        pass
 
 
 def load_showers(
@@ -139,6 +131,11 @@ def load_showers(
                 f"{format_energy(float(everything.energy.max()))}"
             )
         counts, cells, energies = _collect(file, keep, detector.threshold, folder)
+        if not len(cells):
+            raise TrainingError(
+                f"'{path}': no cell of any shower is above the threshold of detector {detector.name!r} "
+                f"({detector.threshold:g} MeV): there is nothing to learn"
+            )
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return SparseShowers(
             everything[keep],
@@ -235,6 +232,7 @@ class Batches:
         conditions: What the model is conditioned on: symmetries may change that of an incident.
         rank: Of this process.
         world_size: Number of processes.
+        device: Where batches are unfolded: only their hits are copied there.
 
     Raises:
         TrainingError: If there are fewer showers than a batch takes, or the ranks do not divide a batch.
@@ -252,6 +250,7 @@ class Batches:
         conditions: Sequence[str] = (),
         rank: int = 0,
         world_size: int = 1,
+        device: torch.device | str = "cpu",
     ) -> None:
         if len(chosen) < batch_size:
             raise TrainingError(
@@ -260,6 +259,7 @@ class Batches:
         if batch_size % world_size:
             raise TrainingError(f"training.batch_size = {batch_size} cannot be shared by {world_size} ranks")
         self.showers, self.chosen, self.batch_size, self.seed = showers, chosen, batch_size, seed
+        self.device = torch.device(device)
         share = batch_size // world_size
         self.part = slice(rank * share, (rank + 1) * share)
         self.per_epoch = len(chosen) // batch_size
@@ -274,7 +274,7 @@ class Batches:
         self._order = chosen
 
     def __getitem__(self, step: int) -> Batch:
-        """Return this rank's share of batch `step`, on the CPU."""
+        """Return this rank's share of batch `step`, on the device."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             order = np.random.default_rng([self.seed, 1, epoch]).permutation(self.chosen)
@@ -284,15 +284,19 @@ class Batches:
         if self.table is not None:
             rng = np.random.default_rng([self.seed, 2, step])
             symmetry = rng.integers(len(self.table), size=self.batch_size)[self.part]
-        dense = self.showers.dense(chosen, self.table, symmetry)
+        unfolded = torch.zeros((len(chosen), *self.showers.shape), device=self.device)
+        places, energies = self.showers.hits(chosen, self.table, symmetry)
+        unfolded.view(-1)[torch.from_numpy(places).to(self.device)] = torch.from_numpy(energies).to(
+            self.device
+        )
         incident = self.incident[chosen]
         if symmetry is not None:
             incident = _moved(incident, self.matrices[symmetry])
-        places = torch.arange(self.batch_size)[self.part]
-        return Batch(torch.from_numpy(incident), torch.from_numpy(dense), places, self.batch_size)
+        of_batch = torch.arange(self.batch_size, device=self.device)[self.part]
+        return Batch(torch.from_numpy(incident).to(self.device), unfolded, of_batch, self.batch_size)
 
     def sample(self, n: int) -> Batch:
-        """Return up to n training showers, unchanged, drawn with the seed."""
+        """Return up to n training showers, unchanged, drawn with the seed, on the CPU."""
         chosen = np.random.default_rng([self.seed, 3]).permutation(self.chosen)[:n]
         return Batch.whole(
             torch.from_numpy(self.incident[chosen]), torch.from_numpy(self.showers.dense(chosen))
@@ -315,9 +319,3 @@ def held_out_showers(
     """Draw up to n of the held-out showers with a seed, as `Showers`."""
     some = np.sort(np.random.default_rng([seed, 4]).permutation(chosen)[:n])
     return Showers(showers.dense(some), showers.incidents[some], detector)
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

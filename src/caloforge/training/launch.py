@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import warnings
 from typing import Any, cast
@@ -44,6 +45,10 @@ def launch(settings: TrainingRecipe, device: str, devices: int) -> Fabric:
     nodes = max(1, int(os.environ.get("WORLD_SIZE", local)) // local)
     if device == "cuda" and local > torch.cuda.device_count():
         raise TrainingError(f"--devices {local}: this machine has {torch.cuda.device_count()} CUDA devices")
+    # a hint to round the products of matrices, which would bias the response
+    logging.getLogger("lightning_fabric.utilities.rank_zero").addFilter(
+        lambda record: "Tensor Cores" not in record.getMessage()
+    )
     with warnings.catch_warnings():
         # lightning warns wherever srun is on the PATH, also where nobody uses it
         warnings.filterwarnings("ignore", message=".*srun.*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,15 +16,14 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from caloforge.errors import TrainingError
-from caloforge.files import make_folder
+from caloforge.files import file_hash, make_folder
 from caloforge.models import Approach, Generator, Step, StepRandom, check_sample, get
 from caloforge.progress import Progress, progress
 from caloforge.training import checkpoint
 from caloforge.training.coverage import covered
 from caloforge.training.data import (
     Batches,
-    check_detector,
-    file_hash,
+    check_file,
     held_out_showers,
     load_showers,
     split,
@@ -38,6 +38,7 @@ from caloforge.training.run import (
     build,
     check_same,
     describe,
+    origin,
     read_json,
     start_run,
     write_json,
@@ -133,13 +134,19 @@ class _Session:
         self.recipe, self.run_folder, self.fabric = recipe, run, fabric
         self.settings = recipe.training
         self.detector = recipe.load_detector()
-        get(recipe.model.approach).check_readout(self.detector)
-        check_detector(data, self.detector, pdg)
+        approach = get(recipe.model.approach)
+        if self.settings.precision not in ("32", *approach.precisions):
+            raise TrainingError(
+                f"approach {approach.name!r} cannot be trained in precision {self.settings.precision!r}: it supports "
+                f"{', '.join(('32', *approach.precisions))}"
+            )
+        approach.check_readout(self.detector)
+        check_file(data, self.detector, pdg)
         self._claim(resume, data)
         showers = load_showers(data, self.detector, recipe.data, run.path, pdg)
         training, held_out = split(len(showers), recipe.data.validation_fraction, self.settings.seed)
         if resume and run.last.exists():
-            model = resumed(recipe.model, read_recipe_json(run.recipe).model)
+            model = resumed(recipe.model, read_recipe_json(run.recipe).model, run.path)
         else:
             model = sized(recipe, self.detector, showers, training)
             if fabric.is_global_zero:
@@ -158,6 +165,7 @@ class _Session:
             conditions=self.approach.conditions,
             rank=fabric.global_rank,
             world_size=fabric.world_size,
+            device=fabric.device,
         )
         self.validator = Validator(
             held_out_showers(
@@ -171,20 +179,24 @@ class _Session:
         if saved is None:
             self.approach.prepare(self.batches.sample(self.approach.prepare_showers))
             if start_from is not None:
-                checkpoint.load_fitting(self.approach.generator, Path(start_from))
+                n, of = checkpoint.load_fitting(self.approach.generator, Path(start_from))
+                if fabric.is_global_zero:
+                    print(f"{n} of {of} weights begin as in '{start_from}'", file=sys.stderr)
         self._set_up()
         if saved is not None:
             self._restore(*saved)
         elif fabric.is_global_zero:
             described = describe(self.recipe, self.approach, data.name, self.data_hash, command)
             chosen = showers.incidents[training]
-            spectrum = covered(chosen, showers.declared, recipe.data.energy_range, self.detector)
+            spectrum = covered(chosen, showers.declared, recipe.data, self.detector)
             described |= {
                 **fabric_facts(fabric),
                 "spectrum": asdict(spectrum),
                 "physics": showers.physics,
                 "n_showers": len(training),
             }
+            if start_from is not None:
+                described["start"] = origin(Path(start_from))
             start_run(run, self.recipe, self.detector, described)
         fabric.barrier()
 
@@ -304,8 +316,8 @@ class _Session:
         look_every = 1 if self.fabric.device.type == "cpu" else settings.log_every
         pending, recent = Pending(), []
         done = state.step >= settings.steps
+        _, part = self._agree(False, self._progress(origin))
         while not done:
-            part = self._progress(origin)
             pending.add(self._step(part))
             state.step += 1
             state.seconds = time.monotonic() - origin
@@ -358,8 +370,8 @@ class _Session:
             for group, rate in zip(optimizer.param_groups, self.base_rates[name], strict=True):
                 group["lr"] = rate * factor
         torch.manual_seed(step_seed(self.settings.seed, self.fabric.global_rank, step))  # of dropout
-        random = StepRandom(self.settings.seed, step)
-        batch = self.batches[step].to(self.fabric.device)
+        random = StepRandom(self.settings.seed, step, self.fabric.device)
+        batch = self.batches[step]
         losses = self.approach.training_step(
             batch, Step(self.networks, self.optimizers, self.fabric.backward, random, part)
         )

@@ -21,13 +21,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 import caloforge
 from caloforge import detectors, models
 from caloforge.config import read_text
 from caloforge.detectors import Detector, to_toml
 from caloforge.errors import FileError, TrainingError
-from caloforge.files import atomic
+from caloforge.files import atomic, file_hash
 from caloforge.models import Approach
+from caloforge.runtime.card import training_data
 from caloforge.training import checkpoint
 from caloforge.training.recipe import Recipe, read_recipe_json
 
@@ -145,6 +148,28 @@ def commit() -> str:
     return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
+def origin(weights: Path) -> dict[str, Any]:
+    """What is known of the weights that a run begins with.
+
+    Args:
+        weights: A shipped model's `.safetensors` file, or the generator or a checkpoint of a run.
+
+    Returns:
+        Plain data: `file`, `sha256`, and `training_data` (as in a card) where the file, or the run around it, says so.
+    """
+    found: dict[str, Any] = {"file": weights.name, "sha256": file_hash(weights)}
+    run = RunFolder(weights.resolve().parent.parent)
+    with safe_open(weights, "pt") as file:
+        header = file.metadata() or {}
+    if "caloforge.training_data" in header:
+        found["training_data"] = json.loads(header["caloforge.training_data"])
+    elif run.info.exists():
+        found["training_data"] = training_data(
+            {**read_json(run.info), **json.loads(header.get("state", "{}"))}
+        )
+    return found
+
+
 def start_run(run: RunFolder, recipe: Recipe, detector: Detector, info: Mapping[str, Any]) -> None:
     """Write recipe, detector and description into the folder of a new run.
 
@@ -188,8 +213,8 @@ def load_run(folder: str | Path) -> tuple[Approach[Any], Recipe, dict[str, Any]]
     Returns:
         The approach; the recipe; and the metadata: what `run.json` holds (`versions`, `command`, `data` with
         `file` and `sha256`, `spectrum` (plain data of an `IncidentSpectrum`), `conditions`, `physics`, `commit`,
-        `n_showers` trained on, ...), `recipe` (plain data), `detector` (TOML text), `step` and `score` of the
-        generator.
+        `n_showers` trained on, `start` with what is known of the weights it began with, ...), `recipe` (plain data),
+        `detector` (TOML text), `step` and `score` of the generator.
 
     Raises:
         FileError: If the folder is no run, or has no trained generator yet.

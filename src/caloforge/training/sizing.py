@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from caloforge.detectors import Detector
+from caloforge.errors import TrainingError
 from caloforge.models import Batch, get
 from caloforge.models.contract import ApproachConfig
 from caloforge.training.data import SparseShowers
 from caloforge.training.recipe import Recipe
 
+CHANGEABLE = ("_rate", "_weight", "_penalty")
+"""Ends of the names of hyper-parameters that a resumed run may change."""
 SIZING_SHOWERS = 1000
 """Training showers from which an approach chooses what its recipe leaves open."""
 
@@ -41,9 +45,25 @@ def sized(
     return chosen
 
 
-def resumed(given: ApproachConfig, kept: ApproachConfig) -> ApproachConfig:
-    """Return the hyper-parameters of a run that is resumed, with those that the recipe gives now."""
+def resumed(given: ApproachConfig, kept: ApproachConfig, folder: Path) -> ApproachConfig:
+    """Return the hyper-parameters of a run that is resumed, with learning rates and weights of losses as given now.
+
+    Args:
+        given: Those of the recipe.
+        kept: Those of the run, sizes that were chosen for it included.
+        folder: The run's, for the message.
+
+    Raises:
+        TrainingError: If the recipe gives others that the networks, or their scales, were built for.
+    """
     changed = {name: getattr(given, name) for name in given.model_dump(exclude_defaults=True)}
+    for name, value in changed.items():
+        before = getattr(kept, name)
+        if value != before and not name.endswith(CHANGEABLE):
+            raise TrainingError(
+                f"run '{folder}' was started with model.{name} = {before!r}, the recipe says {value!r}: resume with "
+                "the same, or start a new run"
+            )
     return kept.model_copy(update=changed)
 
 

@@ -59,4 +59,4 @@ class Pending:
 
 def step_seed(seed: int, rank: int, step: int) -> int:
     """Seed of torch's global generator in one step of one rank: a resumed training continues exactly."""
-    return int(np.random.SeedSequence([seed, rank, step]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([seed, 7, rank, step]).generate_state(1, np.uint64)[0] >> 1)

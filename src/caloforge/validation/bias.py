@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from caloforge.physics import Observables, ResponseBin, response_bins
 from caloforge.showers import Incidents, IncidentSpectrum, particle_name
 from caloforge.units import GeV, degree
-from caloforge.validation.verdict import WRONG, Z_LIMIT, judge
+from caloforge.validation.verdict import WITHIN, WRONG, Z_LIMIT, judge
 
 BIAS_LIMIT, RESOLUTION_LIMIT = 0.01, 0.05
 """Response bias and relative change of the resolution above which a significant difference is `wrong`."""
@@ -65,6 +65,11 @@ class Bias:
         return self.reference.high / _UNITS.get(self.variable, ("mm", 1.0))[1]
 
     @property
+    def middle(self) -> float:
+        """Where the reference's showers lie in the bin, in `unit`."""
+        return self.reference.middle / _UNITS.get(self.variable, ("mm", 1.0))[1]
+
+    @property
     def bias(self) -> float:
         """Mean response divided by the reference's, minus 1."""
         return (
@@ -110,16 +115,16 @@ class Bias:
     @property
     def verdict(self) -> str:
         """`within floor`: zero within 4 errors; else `visible` up to 1 %, `wrong` above."""
-        if math.isnan(self.bias_error):  # a sample without any energy
-            return WRONG
+        if math.isnan(self.bias_error):  # a sample without any energy, or both
+            return WITHIN if self.generated.response == self.reference.response else WRONG
         return judge(abs(self.bias) > Z_LIMIT * self.bias_error, abs(self.bias) > BIAS_LIMIT)
 
     @property
     def resolution_verdict(self) -> str:
         """`within floor`: its logarithm is 0 within 4 errors; else `visible` up to 5 %, `wrong` above."""
         value, error = _logarithm(self)
-        if math.isnan(value):
-            return WRONG
+        if math.isnan(value):  # a sample that does not fluctuate, or both
+            return WITHIN if self.generated.resolution == self.reference.resolution else WRONG
         return judge(abs(value) > Z_LIMIT * error, abs(self.resolution_ratio - 1) > RESOLUTION_LIMIT)
 
 

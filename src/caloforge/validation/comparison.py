@@ -66,6 +66,22 @@ class Report:
     metrics: dict[str, Any]
 
 
+_KEYS = (
+    "classifiers",
+    "detector",
+    "findings",
+    "histograms",
+    "level",
+    "observables",
+    "response",
+    "samples",
+    "scores",
+    "shape",
+    "verdicts",
+)
+"""What a report must hold."""
+
+
 def read_report(path: str | Path, name: str | None = None) -> Report:
     """Read the `metrics.json` of a report.
 
@@ -88,6 +104,9 @@ def read_report(path: str | Path, name: str | None = None) -> Report:
     schema = found.get("schema") if isinstance(found, dict) else None
     if schema != SCHEMA:
         raise FileError(f"'{file}' has schema {schema!r}, expected {SCHEMA!r}: make the report again")
+    missing = [key for key in _KEYS if key not in found]
+    if missing:
+        raise FileError(f"'{file}' is incomplete ({', '.join(missing)} missing): make the report again")
     return Report(name or file.resolve().parent.name, found)
 
 

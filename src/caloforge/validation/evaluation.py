@@ -168,7 +168,8 @@ class Evaluation:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What is visible or wrong, in words, the most telling first."""
-        return findings(self.comparisons, self.scores, self.checks, self.classifiers)
+        bins = (*self.bins, *self.angles, *self.positions)
+        return findings(self.comparisons, self.scores, self.checks, self.classifiers, bins)
 
 
 def evaluate(

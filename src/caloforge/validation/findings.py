@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from caloforge.validation.bias import Bias
 from caloforge.validation.classifier import Classifier
 from caloforge.validation.integrity import Check
 from caloforge.validation.metrics import Comparison
@@ -37,8 +38,11 @@ def findings(
     scores: Sequence[Score],
     checks: Sequence[Check],
     classifiers: Sequence[Classifier],
+    bins: Sequence[Bias],
 ) -> tuple[Finding, ...]:
     """Return everything that is not within the floor.
+
+    Of response and resolution in bins of energy, angle and place, the worst bin of each is named.
 
     Faults of the sample come first, then observables by significance, then numbers for the whole of the
     samples and classifiers.
@@ -49,6 +53,7 @@ def findings(
         if c.verdict != WITHIN:
             seen.setdefault(c.observable, []).append(c)
     found = [_of_observable(name, several) for name, several in seen.items()]
+    found += [one for name in dict.fromkeys(b.variable for b in bins) for one in _of_bins(name, bins)]
     whole: list[Finding] = []
     for s in scores:
         if s.verdict not in {WITHIN, NOT_TESTED}:
@@ -62,6 +67,35 @@ def findings(
     return tuple(
         first + sorted(found, key=lambda f: -f.significance) + sorted(whole, key=lambda f: -f.significance)
     )
+
+
+def _of_bins(variable: str, bins: Sequence[Bias]) -> list[Finding]:
+    """The bins of a variable in which response and resolution differ most."""
+    found = []
+    for what, verdict, value, error, reference in (
+        ("response", "verdict", "bias", "bias_error", 0.0),
+        ("resolution", "resolution_verdict", "resolution_ratio", "resolution_ratio_error", 1.0),
+    ):
+        several = [b for b in bins if b.variable == variable and getattr(b, verdict) != WITHIN]
+        if not several:
+            continue
+
+        def significance(
+            b: Bias, value: str = value, error: str = error, reference: float = reference
+        ) -> float:
+            size = getattr(b, error)
+            return abs(getattr(b, value) - reference) / size if size > 0 else math.inf
+
+        best = max(several, key=significance)
+        where = f"{best.name}, {best.variable} {best.low:.3g} to {best.high:.3g} {best.unit}"
+        numbers = f"{getattr(best, value):.3f} ± {getattr(best, error):.3f}"
+        text = (f"bias {numbers}" if reference == 0 else f"{numbers} of Geant4's") + f" ({where})"
+        if len(several) > 1:
+            text += f"; {len(several)} bins of {variable} in all"
+        name = f"{what} in bins of {variable}"
+        wrong = any(getattr(b, verdict) == WRONG for b in several)
+        found.append(Finding(name, WRONG if wrong else getattr(best, verdict), text, significance(best)))
+    return found
 
 
 def _of_observable(name: str, several: Sequence[Comparison]) -> Finding:

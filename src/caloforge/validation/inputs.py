@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from caloforge.detectors import Detector, check_shape
 from caloforge.errors import FileError, InputError
+from caloforge.files import file_hash
 from caloforge.physics import DetailedObservables, observe_details
 from caloforge.progress import progress
 from caloforge.showers import Incidents, IncidentSpectrum, ShowerFile, Showers, particle_name
@@ -147,7 +147,7 @@ def read_sample(
             for piece in file.chunks(_PIECE):
                 parts.append(_observe(piece, keep=sum(len(c) for _, c in parts) < MAX_CELLS))
                 shown.advance(len(piece))
-        return _joined(name, parts, weights, file.provenance, file.kind, _sha256(Path(source)))
+        return _joined(name, parts, weights, file.provenance, file.kind, file_hash(source))
 
 
 def carried_detector(source: Showers | Sample | str | Path, pdg: int | None = None) -> Detector | None:
@@ -212,11 +212,6 @@ def _weights(path: Path, n: int) -> NDArray[np.float64] | None:
         if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "fiu" or found.size != n:
             raise FileError(f"'{path}': dataset 'weights' does not hold one number for each of {n} showers")
         return np.asarray(found[()], dtype=np.float64).reshape(n)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _not_empty(n: int, name: str) -> None:

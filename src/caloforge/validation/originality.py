@@ -13,6 +13,7 @@ from caloforge.physics import PooledValues
 from caloforge.showers import Incidents
 from caloforge.validation.embedding import Cloud, circular, nearest_image
 from caloforge.validation.inputs import Sample
+from caloforge.validation.pairs import check_same_detector
 from caloforge.validation.scores import Score, pooled_error, skipped, too_few
 from caloforge.validation.windows import Window
 
@@ -46,10 +47,7 @@ def memorisation(generated: Sample, reference: Sample, training: Sample, rng: np
     n = min(len(generated.cells), len(reference.cells))
     if n < _MIN:
         return skipped("memorised", name, too_few(n, _MIN))
-    if training.observables.detector.shape != reference.observables.detector.shape:
-        raise InputError(
-            f"{training.name}: the training showers are of another detector than {reference.name}"
-        )
+    check_same_detector(training, reference)
     detector = reference.observables.detector
     most = _SHOWERS_IN_TURNS if circular(detector) else _SHOWERS
     known = _incidents(training)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from caloforge.detectors import Detector
+from caloforge.detectors import Detector, detector_differences
 from caloforge.errors import InputError
 from caloforge.showers import Incidents, IncidentSpectrum, particle_name
 from caloforge.units import GeV, degree
@@ -31,11 +31,7 @@ def check_pair(generated: Sample, reference: Sample) -> None:
         InputError: If detectors, particles, their mix or the incident spectra differ; naming both sides.
     """
     one, two = generated.observables, reference.observables
-    if one.detector.shape != two.detector.shape or one.detector.readout != two.detector.readout:
-        raise InputError(
-            f"{generated.name} has detector {one.detector.name!r} {one.detector.shape}, "
-            f"{reference.name} {two.detector.name!r} {two.detector.shape}: they do not compare"
-        )
+    check_same_detector(generated, reference)
     if not two.visible_energy.any():
         raise InputError(
             f"{reference.name}: all {len(reference)} showers are empty above {two.threshold} MeV"
@@ -50,6 +46,21 @@ def check_pair(generated: Sample, reference: Sample) -> None:
     for pdg in np.unique(two.incidents.pdg):
         for name, unit, scale, values in _VARIABLES:
             _check_distribution(generated, reference, int(pdg), name, unit, scale, values)
+
+
+def check_same_detector(one: Sample, other: Sample) -> None:
+    """Raise if samples are of detectors that differ in what decides about their showers.
+
+    Raises:
+        InputError: Naming both, and in what they differ.
+    """
+    first, second = one.observables.detector, other.observables.detector
+    differing = detector_differences(first, second)
+    if differing:
+        raise InputError(
+            f"{one.name} has detector {first.name!r} {first.shape}, {other.name} {second.name!r} {second.shape}, which "
+            f"differ in {', '.join(differing)}: they do not compare"
+        )
 
 
 def _check_mix(generated: Sample, reference: Sample) -> None:

@@ -118,7 +118,7 @@ def _in_bins(
     from matplotlib import ticker
 
     low, high = (np.array([getattr(b, end) for b in bins]) for end in ("low", "high"))
-    centres = np.sqrt(low * high) if bins[0].variable == "energy" else (low + high) / 2
+    centres = [b.middle for b in bins]
     for number, (left, right, (value, error)) in enumerate(zip(low, high, reference, strict=True)):
         label = "Geant4" if number == 0 else None
         top.fill_between(

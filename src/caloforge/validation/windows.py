@@ -36,8 +36,8 @@ class Window:
     def of(cells: SparseCells, incidents: Incidents, detector: Detector) -> Window:
         """Return the window for showers like these.
 
-        For rows and columns of cells, the smallest odd number of either that holds 99 % of the energy; the whole
-        readout if all incidents are normal at the centre, and for other readouts.
+        For rows and columns of cells, the smallest odd number of either that holds 99 % of the energy, at most as many
+        as the readout has; the whole readout if all incidents are normal at the centre, and for other readouts.
         """
         central = not np.any([incidents.theta, incidents.x, incidents.y])
         if central or not isinstance(detector.readout, CartesianReadout):

@@ -91,8 +91,9 @@ class CylindricalReadout:
         return np.repeat(np.arange(n_layers), self.sectors * self.n_rings)
 
     def centres(self, n_layers: int) -> NDArray[np.float64]:
-        """Centres of the cells in x and y in mm, (n_cells, 2)."""
-        x, y = np.outer(np.cos(self.alpha), self.radius), np.outer(np.sin(self.alpha), self.radius)
+        """Centres of the cells in x and y in mm, (n_cells, 2); the axis for whole rings."""
+        radius = self.radius if self.sectors > 1 else np.zeros(self.n_rings)
+        x, y = np.outer(np.cos(self.alpha), radius), np.outer(np.sin(self.alpha), radius)
         return np.tile(np.stack([x.ravel(), y.ravel()], axis=1), (n_layers, 1))
 
     def neighbours(self, n_layers: int) -> NDArray[np.int64]:
@@ -100,6 +101,8 @@ class CylindricalReadout:
         cells = np.arange(n_layers * self.sectors * self.n_rings).reshape(self.shape(n_layers))
         along, around, outward = np.roll(cells, -1, 0), np.roll(cells, -1, 1), np.roll(cells, -1, 2)
         along[-1], outward[:, :, -1] = -1, -1
+        if self.sectors < 3:  # around, a whole ring has no neighbour, and two halves have one
+            around[:, -1] = -1
         return np.stack([along.ravel(), around.ravel(), outward.ravel()])
 
     def covers(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from caloforge.models.contract import Approach, Batch, Step
 from caloforge.models.gan3d.config import Gan3DConfig
 from caloforge.models.gan3d.discriminator import Gan3DDiscriminator
 from caloforge.models.gan3d.generator import Gan3DGenerator
-from caloforge.models.parts.encoder import available_energy
+from caloforge.models.parts.encoder import largest_visible_energy
 
 ROOM = 1.3
 """Hits of a layer that can be drawn, in units of the most that are seen."""
@@ -59,7 +59,7 @@ class Gan3D(Approach[Gan3DConfig]):
         if most > generator.most_hits:
             raise InputError(f"a layer has {most} hits: set model.most_hits to at least {int(1.2 * most)}")
         generator.encoder.fit(sample.incident)
-        limit = available_energy(sample.incident) / generator.unit
+        limit = largest_visible_energy(sample.incident, self.detector.readout) / generator.unit
         generator.layers.fit_scales(generator.encoder(sample.incident), limit, hits, energy)
 
     def optimizers(self) -> dict[str, tuple[str, torch.optim.Optimizer]]:

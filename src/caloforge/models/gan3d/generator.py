@@ -9,7 +9,7 @@ from torch.nn import functional
 from caloforge.detectors import Detector, cartesian
 from caloforge.models.contract import Generator
 from caloforge.models.gan3d.config import Gan3DConfig
-from caloforge.models.parts.encoder import ConditionEncoder, available_energy
+from caloforge.models.parts.encoder import ConditionEncoder, largest_visible_energy
 from caloforge.models.parts.layer_features import LayerFeatures
 from caloforge.models.parts.layer_model import LayerModel
 
@@ -71,7 +71,7 @@ class Gan3DGenerator(Generator):
         super().__init__()
         self.n_layers, self.n_rows, self.n_columns = detector.shape
         self.n_cells = self.n_rows * self.n_columns
-        self.unit = config.hit_energy or 1.0
+        self.unit, self.readout = config.hit_energy or 1.0, detector.readout
         self.threshold = detector.threshold / self.unit
         self.most_hits = min(config.most_hits or self.n_cells, self.n_cells)
         self.latents, self.n_maps, hidden = config.latents, config.maps, config.hidden
@@ -102,11 +102,15 @@ class Gan3DGenerator(Generator):
             self.mixing.bias[0], self.mixing.bias[self.n_maps] = -2.0, -0.3
         self.window = tuple(window_of(n, config.window) for n in (self.n_rows, self.n_columns))
 
+    def limit(self, incident: Tensor) -> Tensor:
+        """Largest visible energy in units of a typical hit, (n,)."""
+        return largest_visible_energy(incident, self.readout) / self.unit
+
     def forward(self, incident: Tensor, noise: Tensor) -> Tensor:
         """Draw showers; see `Generator`."""
         for_layers, for_shapes, for_cells = noise.split(self.noise_sizes, dim=1)
         context = self.encoder(incident)
-        hits, energy, _ = self.layers.sample(context, available_energy(incident) / self.unit, for_layers)
+        hits, energy = self.layers.sample(context, self.limit(incident), for_layers)
         hits = hits.clamp(max=self.most_hits)
         return self.draw_cells(context, hits, energy, for_shapes, for_cells)
 
@@ -126,7 +130,7 @@ class Gan3DGenerator(Generator):
             Negative log-likelihood of the layers (n_showers,), and two times showers with the real layers in MeV.
         """
         context = self.encoder(incident)
-        likelihood = self.layers.loss(context, available_energy(incident) / self.unit, hits, energy, uniform)
+        likelihood = self.layers.loss(context, self.limit(incident), hits, energy, uniform)
         twice = [values.repeat(2, 1) for values in (context, hits.clamp(max=self.most_hits), energy)]
         drawn = self.draw_cells(
             *twice, *noise.transpose(0, 1).flatten(0, 1).split(self.noise_sizes[1:], dim=1)

@@ -73,6 +73,7 @@ class Gan3D2018(Approach[Gan3D2018Config]):
 
     name = "gan3d-2018"
     config_type = Gan3D2018Config
+    precisions = ("bf16", "16")
 
     def __init__(self, detector: Detector, config: Gan3D2018Config) -> None:
         super().__init__(detector, config)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from caloforge.detectors import CartesianReadout, CylindricalReadout, Detector
-from caloforge.errors import DetectorError
+from caloforge.errors import DetectorError, InputError
 from caloforge.models.contract import Approach, Batch, Step
 from caloforge.models.nested3d.config import Nested3DConfig, choose_sizes
 from caloforge.models.nested3d.generator import Nested3DGenerator
@@ -54,8 +54,17 @@ class Nested3D(Approach[Nested3DConfig]):
         return choose_sizes(super().size(config, detector, sample), detector, sample)
 
     def prepare(self, sample: Batch) -> None:
-        """Fit all scales."""
+        """Fit all scales.
+
+        Raises:
+            InputError: If showers do not hit a central cell.
+        """
         generator = cast(Nested3DGenerator, self.generator)
+        if generator.frame is not None and bool(generator.frame.off_centre(sample.incident).any()):
+            raise InputError(
+                "approach 'nested3d' learns from showers that hit a central cell of the readout, and moves them by "
+                "whole cells itself: simulate training showers with --position cell (or 0,0)"
+            )
         in_layer = self.detector.positions[self.detector.cell_layers == 0, :2]
         positions = torch.tensor(in_layer, dtype=torch.float32)
         generator.fit_scales(sample.incident, sample.showers, positions)
@@ -78,8 +87,13 @@ class Nested3D(Approach[Nested3DConfig]):
         )  # fabric's wrapper: `likelihood` goes through it
         if callable(mark):
             mark("likelihood")
-        stride = max(1, batch.total // self.config.cell_batch)
+        stride = -(-batch.total // self.config.cell_batch)
         chosen = (batch.index % stride == 0).nonzero()[:, 0]
+        # a mean over the showers chosen on all ranks; a rank that has none adds 0
+        chosen_of_all = -(-batch.total // stride)
+        weight = len(chosen) * batch.total / (len(batch) * chosen_of_all)
+        if not len(chosen):
+            chosen = batch.index.argmin()[None]
         uniform = step.random.uniform(batch, 2)
         own = cast(Nested3DGenerator, self.generator)
         normal = step.random.normal(batch, own.core.n_parts + 2)
@@ -87,7 +101,7 @@ class Nested3D(Approach[Nested3DConfig]):
         terms = teach(batch.incident, batch.showers, uniform, normal, chosen)
         for name in ("layers", "cells"):
             step.optimizers[name].zero_grad()
-        step.backward(terms[0] + terms[1] + sum(terms[2:]) / PER_CELL)
+        step.backward(terms[0] + weight * (terms[1] + sum(terms[2:]) / PER_CELL))
         for name in ("layers", "cells"):
             step.optimizers[name].step()
         names = ("layers", "core", "shares", "hits", "energies")

@@ -165,13 +165,10 @@ class Around(nn.Module):
     ) -> Tensor:
         """Probability that a hit is drawn in its cell, whatever the others: on its own, or beside others, (n_hits,)."""
         around = self.cells
-        origin = around.beside[:, around.opposite]
-        origin = torch.where(origin >= 0, origin, around.n_cells)
         shapes = [self.shapes()]
         for _ in range(CHAIN - 1):
             last = shapes[-1]
-            moved = functional.pad(last, (0, 1))[:, origin] @ kernel
-            shapes.append(moved + (last @ lost)[:, None] * shapes[0])
+            shapes.append(around.beside_of(last, kernel) + (last @ lost)[:, None] * shapes[0])
         # how many of the hits are the first of a chain, the second, ...; and how many others each stands behind
         after = chained(torch.sigmoid(self.part_beside(inputs).detach()))[row, 0]
         place = torch.arange(CHAIN, device=number.device)
@@ -227,9 +224,11 @@ class Around(nn.Module):
             mirrored = around.mirrored(elsewhere.clamp(min=0), middle)
             elsewhere = torch.where(elsewhere >= 0, mirrored, elsewhere)
 
-        order = torch.arange(1, row.shape[0] + 1, device=device).to(inputs.dtype)
-        base = row * around.n_cells
-        taken = inputs.new_zeros(n * around.n_cells).scatter_reduce(0, base + first, order, "amax")
+        # of hits in one cell the last of its layer stays; small numbers, for the table is large
+        small = torch.uint8 if self.most < 255 else torch.int32
+        order, base = (slot + 1).to(small), row * around.n_cells
+        taken = torch.zeros(n * around.n_cells, dtype=small, device=device)
+        taken = taken.scatter_reduce(0, base + first, order, "amax")
         stays = taken.index_select(0, base + first) == order
         free = taken.index_select(0, base + elsewhere.clamp(min=0)) == 0
         goes = ~stays & (elsewhere >= 0) & free
@@ -242,7 +241,7 @@ class Around(nn.Module):
         weight = weight + (around.places @ self.weights_of_place).index_select(0, cell)
         touching = around.beside[:, :NEAREST].index_select(0, cell)
         at = base[:, None] + touching.clamp(min=0)
-        touched = taken.index_select(0, at.flatten()).reshape(at.shape).clamp(max=1.0)
+        touched = (taken.index_select(0, at.flatten()).reshape(at.shape) > 0).to(inputs.dtype)
         number = (touched * (touching >= 0).to(inputs.dtype)).sum(1, keepdim=True)
         weight = weight + number.clamp(max=4.0) * self.weights_beside
         n_normals = self.normals.shape[1]

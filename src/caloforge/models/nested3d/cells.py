@@ -28,7 +28,13 @@ class Cells(CellLikelihood):
         return self.n_layers * (2 * n_window + 2 * self.n_groups) + n_around
 
     def sample(
-        self, features: Tensor, hits: Tensor, energy: Tensor, place: Place | None, noise: Tensor
+        self,
+        features: Tensor,
+        hits: Tensor,
+        energy: Tensor,
+        place: Place | None,
+        noise: Tensor,
+        unit: float = 1.0,
     ) -> Tensor:
         """Draw the cells of showers with the given layers.
 
@@ -38,9 +44,10 @@ class Cells(CellLikelihood):
             energy: (n_showers, n_layers) in units of a typical hit.
             place: Where the axis crosses the layers.
             noise: (n_showers, noise_size), standard normal.
+            unit: Energy of a typical hit in the unit of the showers that are returned.
 
         Returns:
-            (n_showers, n_layers, ...) in units of a typical hit, each layer with its hits and energy.
+            (n_showers, n_layers, ...), each layer with its hits and energy.
         """
         n, n_layers, size = noise.shape[0], self.n_layers, self.map_size
         of_passes = [len(stage.layers) * cells for stage in self.stages for cells in self.sizes]
@@ -97,7 +104,7 @@ class Cells(CellLikelihood):
             drawn_maps.append(here.unflatten(0, (-1, len(stage.layers))))
             order += stage.layers
         flat = noise.new_zeros(n * n_layers * self.n_layer)
-        showers = flat.scatter_add(0, torch.cat(targets), torch.cat(energies))
+        showers = flat.scatter_add(0, torch.cat(targets), unit * torch.cat(energies))
         return showers.reshape(n, n_layers, *self.shape)
 
     def _neighbours(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from caloforge.detectors import CartesianReadout, Detector
+from caloforge.errors import InputError
 from caloforge.models.contract import ApproachConfig, Batch, incidents_of
 from caloforge.models.fields import Count, Rate, Window
 
@@ -16,14 +16,13 @@ CONTAINED = 0.9
 """Part of the energy that the window holds at least, if it is chosen."""
 SMALLEST, LARGEST = 5, 15
 """Rows and columns of a window that is chosen."""
-CROWDED = 0.3
+CROWDED = 0.12
 """Part of the cells of a ring that is hit in the busiest layer of energetic showers, above which the ring belongs to
 the window: hits around it are placed one by one, which does for few of them."""
 ENERGETIC = 0.8
 """Quantile of the incident energy from which on showers are energetic."""
 HEADROOM = 1.3
 """By how much more hits are planned for than the sample has at most."""
-SIZING_SHOWERS = 1000
 
 
 class Nested3DConfig(ApproachConfig):
@@ -35,7 +34,7 @@ class Nested3DConfig(ApproachConfig):
         reach: Rows and columns on either side of the axis in which hits outside the window are placed.
         most_around: Hits outside the window that a layer can have at most.
         pool: Hits outside the windows of a shower for which there are random numbers.
-        edges: Whether windows may reach beyond the readout.
+        edges: Whether windows, or hits around them, may reach beyond the readout.
         width: Channels of the networks of cells in the window (multiples of 16 are fastest).
         depth: Number of their hidden layers after the first.
         energy_width: Width of the networks of the energies of hits there.
@@ -46,7 +45,7 @@ class Nested3DConfig(ApproachConfig):
         shapes: Round transverse shapes of the hits outside the window.
         directional: Shapes that point somewhere, each in eight directions.
         layer_width: Width of the networks that split hits and energies between layers.
-        cell_batch: Showers of a global batch that the cells learn from; the layer model takes all.
+        cell_batch: Showers of a global batch that the cells learn from, at most; the layer model takes all.
         layer_rate: Learning rate of the layer model (AdamW).
         cell_rate: Learning rate of the cells (Adam).
     """
@@ -86,14 +85,13 @@ def choose_sizes(config: Nested3DConfig, detector: Detector, sample: Batch) -> N
         detector: The detector.
         sample: Some training showers.
     """
-    part = sample.select(torch.arange(min(len(sample), SIZING_SHOWERS)))
-    cells = part.showers.flatten(1).cpu().numpy()
+    cells = sample.showers.flatten(1).cpu().numpy()
     hits = cells[cells > 0]
     chosen: dict[str, object] = {}
     if config.unit is None:
         chosen["unit"] = float(f"{np.median(hits) if len(hits) else detector.mip_energy.mean():.3g}")
     if isinstance(detector.readout, CartesianReadout):
-        chosen |= _around_sizes(config, detector, part, cells)
+        chosen |= _around_sizes(config, detector, sample, cells)
     else:
         chosen |= {"reach": 0, "most_around": 0, "pool": 1, "edges": False}
     open_ones = {name: value for name, value in chosen.items() if getattr(config, name) is None}
@@ -101,11 +99,11 @@ def choose_sizes(config: Nested3DConfig, detector: Detector, sample: Batch) -> N
 
 
 def _around_sizes(
-    config: Nested3DConfig, detector: Detector, part: Batch, cells: np.ndarray
+    config: Nested3DConfig, detector: Detector, sample: Batch, cells: np.ndarray
 ) -> dict[str, object]:
     readout = detector.readout
     assert isinstance(readout, CartesianReadout)
-    incidents = incidents_of(part)
+    incidents = incidents_of(sample)
     shower, cell = np.nonzero(cells)
     layer = detector.cell_layers[cell]
     steps, middles = [], []
@@ -136,14 +134,20 @@ def _around_sizes(
     pool = int(np.ceil(HEADROOM * per_shower.max())) if outside.any() else 1
     n_rows, n_columns = readout.cells
     possible = n_rows * n_columns
-    half = window // 2
+    half = max(window // 2, reach)
     beyond = any((middle < half).any() or (middle + half >= n).any() for middle, n in middles)
+    edges = bool(config.moving or beyond)
+    if edges and config.edges is False:
+        raise InputError(
+            f"model.edges = false, but windows, or hits up to {reach} cells from the axis, may lie beyond the "
+            f"readout of detector {detector.name!r}: leave model.edges out"
+        )
     return {
         "window": window,
         "reach": reach,
         "most_around": min(most, possible),
         "pool": max(pool, 1),
-        "edges": bool(config.moving or beyond),
+        "edges": edges,
     }
 
 

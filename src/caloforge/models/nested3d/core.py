@@ -7,7 +7,12 @@ windows, the part of it that is there, and its centroid relative to the shower a
 
 They are sums over layers. Given a sum exactly, layers would have to know each other to give it again, and those that do
 not would fluctuate about it once more: widths would spread by 1.17 of Geant4's. So what is drawn, and what networks see
-in training, are the sums with noise added, as large as their own fluctuations: it tells what layers have in common.
+in training, are the sums with noise added. If c is the part of the variance of a sum that layers have in common
+(`common`), then sqrt(c) times the sum plus sqrt(1 - c) times noise of its own size is what makes layers independent of
+one another on average, given that: the covariance of layers x and x' given S + N is cov(x, x') - cov(x, S) cov(x', S) /
+var(S + N), and its sum over layers, c var(S) - var(S)^2 / var(S + N), vanishes for var(N) = var(S) (1 - c) / c.
+The centroid is told with as much noise as it has itself, whatever c is: told with more, it spread as little (.91 to .93
+of Geant4's), because networks follow it less than they should (docs/lab.md, 62 to 64).
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from caloforge.models.nested3d.common import common_part, fit_common
 from caloforge.models.parts.mixtures import (
     NARROWEST,
     WIDEST,
@@ -34,8 +40,10 @@ LEAST_DEVIATION = 1e-3
 """Keeps the logarithm of a deviation finite."""
 LOGARITHM = 0.635
 """Half of minus the mean of the logarithm of a squared standard normal number: from mean logarithms to deviations."""
-NOISE = 1.0
-"""Standard deviations of noise in what is drawn and told of a core."""
+OF_DISTANCE = 0.9436
+"""Deviation of x and y in units of the distance whose logarithm is the mean: exp(Euler's constant / 2) / sqrt(2)."""
+OF_CENTROID = 0.5
+"""Part of what is told of the centroid that is no noise."""
 FARTHEST = 4.0
 """Standard deviations: networks see no more."""
 
@@ -105,6 +113,7 @@ class Core(nn.Module):
     trend: Tensor
     spread: Tensor
     distance: Tensor
+    common: Tensor
 
     def __init__(self, n_inputs: int, n_basis: int, n_parts: int, hidden: int = 32) -> None:
         super().__init__()
@@ -114,6 +123,7 @@ class Core(nn.Module):
         self.register_buffer("trend", torch.zeros(n_basis, n_parts))
         self.register_buffer("spread", torch.zeros(n_basis, n_parts))
         self.register_buffer("distance", torch.zeros(n_basis))
+        self.register_buffer("common", torch.zeros(n_parts, 3, 2))
 
     @property
     def noise_size(self) -> int:
@@ -125,13 +135,22 @@ class Core(nn.Module):
         """Numbers that tell the core to networks."""
         return self.n_parts + 4
 
-    def fit_scales(self, basis: Tensor, parts: Tensor, centroid: Tensor) -> None:
-        """Fit the trends of the parts, of their squared deviations, and of the squared distance of the centroid.
+    def fit_scales(
+        self,
+        basis: Tensor,
+        parts: Tensor,
+        centroid: Tensor,
+        log_energy: Tensor,
+        fluctuations: tuple[Tensor, Tensor],
+    ) -> None:
+        """Fit trends of parts, their squared deviations and the centroid's distance, and what layers have in common.
 
         Args:
             basis: (n_showers, n_basis), see `Totals.basis`.
             parts: (n_showers, n_parts) log-odds.
             centroid: (n_showers, 2) in cells.
+            log_energy: (n_showers, 1).
+            fluctuations: Squares of sums and sums of squares, both (n_showers, n_parts), see `common.squares`.
         """
         normal = basis.T @ basis + 1e-3 * torch.eye(basis.shape[1])
         self.trend.copy_(torch.linalg.solve(normal, basis.T @ parts))
@@ -139,6 +158,7 @@ class Core(nn.Module):
         self.spread.copy_(torch.linalg.solve(normal, basis.T @ squares.log()))
         logs = (centroid.square().sum(1) + LEAST_SQUARE).log()
         self.distance.copy_(torch.linalg.solve(normal, basis.T @ logs))
+        self.common.copy_(fit_common(log_energy, *fluctuations))
 
     def standardised(self, basis: Tensor, parts: Tensor) -> Tensor:
         """Parts as deviations from their trend, (n_showers, n_parts)."""
@@ -150,19 +170,22 @@ class Core(nn.Module):
         return (basis @ self.distance / 2).clamp(-8.0, 3.0).exp()[:, None]
 
     def observe(
-        self, basis: Tensor, parts: Tensor, centroid: Tensor, normal: Tensor
+        self, log_energy: Tensor, basis: Tensor, parts: Tensor, centroid: Tensor, normal: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return parts and centroid in units of their fluctuations, with noise.
 
         Args:
+            log_energy: (n_showers, 1).
             basis: (n_showers, n_basis).
             parts: (n_showers, n_parts) log-odds.
             centroid: (n_showers, 2) in cells.
             normal: (n_showers, n_parts + 2), standard normal.
         """
         for_parts, for_centroid = normal.split([self.n_parts, 2], 1)
-        deviations = self.standardised(basis, parts) + NOISE * for_parts
-        return deviations, centroid / self.scale(basis) + NOISE * for_centroid / math.sqrt(2)
+        common = common_part(log_energy, self.common)
+        deviations = common.sqrt() * self.standardised(basis, parts) + (1 - common).sqrt() * for_parts
+        relative = OF_CENTROID**0.5 * centroid / self.scale(basis)
+        return deviations, relative + OF_DISTANCE * (1 - OF_CENTROID) ** 0.5 * for_centroid
 
     def loss(self, inputs: Tensor, deviations: Tensor, relative: Tensor) -> Tensor:
         """Negative log-likelihood, (n_showers,).
@@ -190,7 +213,7 @@ class Core(nn.Module):
         return self.features(basis, deviations, self.of_centroid.draw(given, for_centroid))
 
     def features(self, basis: Tensor, deviations: Tensor, relative: Tensor) -> Tensor:
-        """Describe cores to networks, (n_showers, n_features); arguments as in `loss`."""
-        centroid = 3 * relative * self.scale(basis)
-        bounded = torch.cat([deviations, relative], 1).clamp(-FARTHEST, FARTHEST) / 2
-        return torch.cat([bounded, centroid], 1)
+        """Describe cores to networks, (n_showers, n_features); arguments as in `observe` and `loss`."""
+        relative = relative.clamp(-FARTHEST, FARTHEST)
+        centroid = 3 * OF_CENTROID**0.5 * relative * self.scale(basis)
+        return torch.cat([deviations.clamp(-FARTHEST, FARTHEST) / 2, relative / 2, centroid], 1)

@@ -19,6 +19,8 @@ N_PLACE, N_DIRECTION = 9, 4
 """Numbers that tell where in its cell an axis crosses a layer, and its direction."""
 MAP_WIDTHS = (0.4, 0.85, 1.8)
 """Cells: widths of the bells around the axis that the networks of cells see."""
+ROUNDING = 1e-3
+"""Cells by which an impact point may lie outside the central cell."""
 LARGEST_SHIFT = 5.0
 """Largest shift of the depth at which the axis is taken, in thicknesses of the layer."""
 
@@ -123,6 +125,14 @@ class Frame(nn.Module):
             shifts.append(shift)
         (column, x), (row, y) = found
         return Place(row, column, torch.stack([x, y], 2), torch.cat([shifts[1], shifts[0]], 1))
+
+    def off_centre(self, incident: Tensor) -> Tensor:
+        """Say which incidents (n, 6) do not hit a central cell of the readout, (n,): the model moves showers itself."""
+        found = torch.zeros_like(incident[:, 0], dtype=torch.bool)
+        for axis, (size, n) in enumerate(((self.size[1], self.cells[1]), (self.size[0], self.cells[0]))):
+            half = (0.5 if n % 2 else 1.0) + ROUNDING
+            found |= incident[:, 4 + axis].abs() > half * size
+        return found
 
     def forward(self, incident: Tensor) -> Place:
         """Find where axes cross the layers."""

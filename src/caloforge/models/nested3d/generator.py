@@ -10,10 +10,11 @@ from torch import Tensor
 from caloforge.detectors import CartesianReadout, Detector
 from caloforge.models.contract import Generator
 from caloforge.models.nested3d.cells import Cells
+from caloforge.models.nested3d.common import about_layers, residuals, squares
 from caloforge.models.nested3d.config import Nested3DConfig
 from caloforge.models.nested3d.core import Core
 from caloforge.models.nested3d.frame import Frame, Place
-from caloforge.models.parts.encoder import ConditionEncoder, available_energy
+from caloforge.models.parts.encoder import ConditionEncoder, largest_visible_energy
 from caloforge.models.parts.layer_model import LayerModel
 
 
@@ -28,7 +29,7 @@ class Nested3DGenerator(Generator):
     def __init__(self, detector: Detector, config: Nested3DConfig) -> None:
         super().__init__()
         self.unit = cast(float, config.unit)
-        self.calibration = detector.readout.calibration
+        self.readout = detector.readout
         threshold = detector.threshold / self.unit
         self.encoder = ConditionEncoder(config.pdgs)
         self.frame: Frame | None = None
@@ -53,7 +54,11 @@ class Nested3DGenerator(Generator):
 
     def limit(self, incident: Tensor) -> Tensor:
         """Largest visible energy in units of a typical hit, (n,)."""
-        return available_energy(incident) * (self.calibration / self.unit)
+        return largest_visible_energy(incident, self.readout) / self.unit
+
+    def totals(self, context: Tensor, limit: Tensor, hits: Tensor, energy: Tensor) -> Tensor:
+        """Encode hits and energy of the shower, whose layers are given, (n, 2)."""
+        return self.layers.totals.encode(context, limit, hits.sum(1), energy.sum(1)).clamp(-6.0, 6.0)
 
     def places(self, incident: Tensor) -> tuple[Place | None, Tensor, Tensor]:
         """Where axes cross layers, how networks see that, (n, n_layers, ...), and at a typical depth, (n, ...)."""
@@ -66,12 +71,13 @@ class Nested3DGenerator(Generator):
         """Draw showers; see `Generator`."""
         context, limit = self.context(incident), self.limit(incident)
         for_layers, for_core, for_cells = noise.split(self.noise_sizes, dim=1)
-        hits, energy, totals = self.layers.sample(context, limit, for_layers)
+        hits, energy = self.layers.sample(context, limit, for_layers)
         place, of_frame, of_reference = self.places(incident)
         basis = self.layers.totals.basis(context)
-        of_core = self.core.sample(torch.cat([context, totals, of_reference], 1), basis, for_core)
+        inputs = torch.cat([context, self.totals(context, limit, hits, energy), of_reference], 1)
+        of_core = self.core.sample(inputs, basis, for_core)
         features = self.cells.features(context, hits, energy, of_frame, of_core)
-        return self.unit * self.cells.sample(features, hits, energy, place, for_cells)
+        return self.cells.sample(features, hits, energy, place, for_cells, self.unit)
 
     def likelihood(
         self, incident: Tensor, showers: Tensor, uniform: Tensor, normal: Tensor, chosen: Tensor
@@ -91,7 +97,7 @@ class Nested3DGenerator(Generator):
         """
         cells = showers.flatten(2) / self.unit
         context, limit = self.context(incident), self.limit(incident)
-        hits, energy = (cells > 0).sum(2).to(cells.dtype), cells.sum(2)
+        hits, energy = cells.sign().sum(2), cells.sum(2)
         of_layers = self.layers.loss(context, limit, hits, energy, uniform[:, 0]).mean()
 
         incident, context, limit, hits, energy, some, shift, noise = (
@@ -99,15 +105,16 @@ class Nested3DGenerator(Generator):
             for values in (incident, context, limit, hits, energy, cells, uniform[:, 1] - 0.5, normal)
         )
         place, of_frame, of_reference = self.places(incident)
-        _, window = self.cells.around_and_window(some, place)
+        around, window = self.cells.around_and_window(some, place)
         parts, centroid = self.cells.core(some, window, place)
-        totals = self.layers.totals.encode(context, limit, hits.sum(1), energy.sum(1)).clamp(-6.0, 6.0)
         basis = self.layers.totals.basis(context)
-        inputs = torch.cat([context, totals, of_reference], 1)
-        observed = self.core.observe(basis, parts, centroid, noise)
+        inputs = torch.cat([context, self.totals(context, limit, hits, energy), of_reference], 1)
+        log_energy = context[:, :1]
+        observed = self.core.observe(log_energy, basis, parts, centroid, noise)
         of_core = (self.core.loss(inputs, *observed) * (hits.sum(1) > 0)).mean()
-        features = self.cells.features(context, hits, energy, of_frame, self.core.features(basis, *observed))
-        return of_layers, of_core, *self.cells.losses(features, some, place, shift)
+        of_core_seen = self.core.features(basis, *observed)
+        features = self.cells.features(context, hits, energy, of_frame, of_core_seen)
+        return of_layers, of_core, *self.cells.losses(features, some, around, window, place, shift)
 
     @torch.no_grad()
     def fit_scales(self, incident: Tensor, showers: Tensor, positions: Tensor) -> None:
@@ -126,9 +133,16 @@ class Nested3DGenerator(Generator):
             self.frame.fit(incident, centres, energy)
         context, limit = self.context(incident), self.limit(incident)
         self.layers.fit_scales(context, limit, hits, energy)
-        place, _, _ = self.places(incident)
-        _, window = self.cells.around_and_window(cells, place)
         filled = hits.sum(1) > 0
+        incident, context, cells, hits, energy = (
+            values[filled] for values in (incident, context, cells, hits, energy)
+        )
+        place, of_frame, _ = self.places(incident)
+        window = self.cells.window_of(cells, place)
         basis = self.layers.totals.basis(context)
         parts, centroid = self.cells.core(cells, window, place)
-        self.core.fit_scales(basis[filled], parts[filled], centroid[filled])
+        in_layers = basis[:, None].expand(-1, hits.shape[1], -1)
+        known = torch.cat([in_layers, about_layers(hits, energy), of_frame], 2)
+        values, weights = self.cells.core_of_layers(energy, window)
+        fluctuations = squares(residuals(values, hits > 0, known), weights)
+        self.core.fit_scales(basis, parts, centroid, context[:, :1], fluctuations)

@@ -20,6 +20,8 @@ from caloforge.models.parts.mixtures import log_density
 
 TYPICAL_HITS = 150.0
 """Hits of a shower that counts once."""
+ALIKE = 0.75
+"""How much alike showers count in the likelihood of cells: 0, by their hits; 1, all the same."""
 
 
 class CellLikelihood(CellNetworks):
@@ -35,18 +37,26 @@ class CellLikelihood(CellNetworks):
         Returns:
             (n, n_layers, n_around) and (n, n_layers, n_window), the latter in the order of drawing.
         """
-        cells = showers.flatten(2)
+        window = self.window_of(showers, place)
+        if self.around is None or place is None:
+            return window[:, :, :0], window
+        around = self.around.cells
+        return self._taken(showers, place, around.rows, around.columns), window
+
+    def window_of(self, showers: Tensor, place: Place | None) -> Tensor:
+        """Take the cells inside the windows of layers out of showers, see `around_and_window`."""
         if place is None:
-            return cells[:, :, :0], cells.index_select(2, self.inside)
-        found = []
-        offsets = [(self.window_rows, self.window_columns)]
-        if self.around is not None:
-            offsets.insert(0, (self.around.cells.rows, self.around.cells.columns))
-        for rows, columns in offsets:
-            y, x = place.row[:, :, None].long() + rows, place.column[:, :, None].long() + columns
-            there = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
-            found.append(cells.gather(2, (y * self.shape[1] + x) * there) * there)
-        return (found[0], found[1]) if len(found) > 1 else (cells[:, :, :0], found[0])
+            return showers.flatten(2).index_select(2, self.inside)
+        return self._taken(showers, place, self.window_rows, self.window_columns)
+
+    def _taken(self, showers: Tensor, place: Place, rows: Tensor, columns: Tensor) -> Tensor:
+        """Cells at `rows` and `columns` from the middle of windows, (n, n_layers, n_cells); 0 outside the readout."""
+        row, column = place.row[:, :, None].long(), place.column[:, :, None].long()
+        cell = row * self.shape[1] + column + (rows * self.shape[1] + columns)
+        taken = showers.flatten(2).gather(2, cell.clamp_(0, self.n_layer - 1))
+        if self.masked:
+            taken = taken * (_inside(row, rows, self.shape[0]) & _inside(column, columns, self.shape[1]))
+        return taken
 
     def core(self, showers: Tensor, window: Tensor, place: Place | None) -> tuple[Tensor, Tensor]:
         """Describe the core of showers.
@@ -71,23 +81,50 @@ class CellLikelihood(CellNetworks):
             parts.append(whole / (showers.flatten(1).sum(1) + FAINT))
         return log_odds(torch.stack(parts, 1)), sums.sum(1) / (whole[:, None] + FAINT)
 
+    def core_of_layers(self, energy: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
+        """What each layer adds to the parts of `core`, which are weighted sums of this.
+
+        Args:
+            energy: (n, n_layers).
+            window: (n, n_layers, n_window).
+
+        Returns:
+            Values and weights, both (n, n_layers, n_parts).
+        """
+        total = window.sum(2)
+        values = [(window @ self.moments_of)[..., 6] / (total + FAINT)]
+        weights = [total / (total.sum(1, keepdim=True) + FAINT)]
+        if self.around is not None:
+            values.append(total / (energy + FAINT))
+            weights.append(energy / (energy.sum(1, keepdim=True) + FAINT))
+        return torch.stack(values, 2), torch.stack(weights, 2)
+
     def features(
         self, context: Tensor, hits: Tensor, energy: Tensor, of_frame: Tensor, of_core: Tensor
     ) -> Tensor:
         """What is known about each layer before its cells, (n, n_layers, ...)."""
         core = of_core[:, None].expand(-1, self.n_layers, -1)
-        return torch.cat(
-            [summarise(hits, energy), self.layer_features(context, hits, energy), of_frame, core], 2
-        )
+        learnt = self.layer_features(context, hits, energy)
+        centroid = core[:, :, None, self.n_parts : self.n_parts + 2]
+        gated = (learnt[:, :, : self.n_gates, None] * centroid).flatten(2)
+        return torch.cat([summarise(hits, energy), learnt, of_frame, core, gated], 2)
 
     def losses(
-        self, features: Tensor, showers: Tensor, place: Place | None, shift: Tensor
+        self,
+        features: Tensor,
+        showers: Tensor,
+        around: Tensor,
+        window: Tensor,
+        place: Place | None,
+        shift: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Negative log-likelihood of shares, of hits and of energies of showers, given their layers.
 
         Args:
             features: (n_showers, n_layers, ...), see `features`.
             showers: (n_showers, n_layers, ...) in units of a typical hit.
+            around: (n_showers, n_layers, n_around), see `around_and_window`.
+            window: (n_showers, n_layers, n_window), likewise.
             place: Where the axis crosses the layers.
             shift: (n_showers,) of the nodes of quadratures, from -0.5 to 0.5.
 
@@ -96,7 +133,6 @@ class CellLikelihood(CellNetworks):
             independent cells added.
         """
         n = showers.shape[0]
-        around, window = self.around_and_window(showers, place)
         axis, possible = self._axis(place, showers), self._possible(place)
         parts = window.split(self.sizes, 2)
         group_hits, group_energy = self._groups(showers, parts)
@@ -207,6 +243,13 @@ class CellLikelihood(CellNetworks):
         return along_y.flatten(0, 1), along_x.flatten(0, 1)
 
 
+def _inside(middle: Tensor, steps: Tensor, n: int) -> Tensor:
+    """Whether `middle` (n_showers, n_layers, 1) plus `steps` (n_cells,) lies in a readout of n rows, for all cells."""
+    reach = int(steps.abs().max()) if len(steps) else 0
+    along = middle + torch.arange(-reach, reach + 1, device=steps.device)
+    return ((along >= 0) & (along < n)).index_select(2, steps + reach)
+
+
 def shower_weights(showers: Tensor) -> Tensor:
     """Weights of showers (n, n_layers, n_cells) in the likelihood of cells, with a mean of 1 for typical ones, (n,).
 
@@ -214,4 +257,4 @@ def shower_weights(showers: Tensor) -> Tensor:
     so that any weight by it leaves the best model as it is; this one lets showers count more alike.
     """
     hits = (showers > 0).flatten(1).sum(1).to(showers.dtype)
-    return (TYPICAL_HITS / (hits + 1)).sqrt()
+    return (TYPICAL_HITS / (hits + 1)) ** ALIKE

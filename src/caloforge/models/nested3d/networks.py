@@ -33,6 +33,9 @@ CORE = 1.5
 FAINT = 0.1
 """Typical hits: keeps centroids of empty layers finite."""
 MOMENTS = 5
+GATES = 2
+"""Learnt features of a layer by which what is told of the centroid is multiplied: a layer follows it by as much as its
+place in the shower and its energy say, which a sum of both could not tell."""
 NEVER = -60.0
 """Logit of a cell outside the readout."""
 
@@ -98,7 +101,8 @@ class CellNetworks(nn.Module):
         self.n_groups = len(self.sizes) + self.has_around
         self.n_parts = 1 + self.has_around
         self._register_constants(x, y, surroundings if self.has_around else None, aspect)
-        n_layer_features = N_SUMMARY + config.features + self.n_frame + self.n_parts + 4
+        self.n_gates = min(GATES, config.features)
+        n_layer_features = N_SUMMARY + config.features + self.n_frame + self.n_parts + 4 + 2 * self.n_gates
         self.layer_features = LayerFeatures(detector, n_context, threshold, config.hidden, config.features)
         self.around: Around | None = None
         if surroundings is not None and self.has_around:
@@ -212,7 +216,7 @@ class CellNetworks(nn.Module):
 
     def _axis(self, place: Place | None, like: Tensor) -> Tensor:
         """Where the axis crosses layers relative to the middle of the window, in mean cells, (n, n_layers, 2)."""
-        if place is None or not self.moving:
+        if place is None:
             return like.new_zeros(like.shape[0], self.n_layers, 2)
         return place.fraction * torch.tensor(self.axis_scale, device=like.device)
 

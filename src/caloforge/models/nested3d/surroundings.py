@@ -6,14 +6,22 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from caloforge.models.parts.places import place_features
 
 BLOCK = 24
 """Cells are looked for among the blocks of so many first."""
+FURTHEST = 2
+"""Rows and columns between a hit and one beside it."""
 STEPS = tuple(
     sorted(
-        ((dy, dx) for dy in range(-2, 3) for dx in range(-2, 3) if (dy, dx) != (0, 0)),
+        (
+            (dy, dx)
+            for dy in range(-FURTHEST, FURTHEST + 1)
+            for dx in range(-FURTHEST, FURTHEST + 1)
+            if (dy, dx) != (0, 0)
+        ),
         key=lambda step: (max(abs(step[0]), abs(step[1])), abs(step[0]) + abs(step[1]), step),
     )
 )
@@ -41,6 +49,8 @@ class Surroundings(nn.Module):
     beside: Tensor
     number: Tensor
     opposite: Tensor
+    in_square: Tensor
+    in_kernel: Tensor
 
     def __init__(
         self, window: int, reach: int, readout: tuple[int, int], aspect: tuple[float, float]
@@ -67,9 +77,30 @@ class Surroundings(nn.Module):
             "beside": torch.stack(beside, 1),
             "number": number.flatten(),
             "opposite": torch.tensor([STEPS.index((-dy, -dx)) for dy, dx in STEPS]),
+            "in_square": (rows + reach) * side + columns + reach,
+            "in_kernel": torch.tensor(
+                [(FURTHEST - dy) * (2 * FURTHEST + 1) + FURTHEST - dx for dy, dx in STEPS]
+            ),
         }
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
+
+    def beside_of(self, distributions: Tensor, kernel: Tensor) -> Tensor:
+        """Distributions of the cells beside those of other distributions, as far as they are around the window.
+
+        Args:
+            distributions: (n, n_cells).
+            kernel: Probability of each of `STEPS`.
+
+        Returns:
+            (n, n_cells).
+        """
+        side, width = 2 * self.reach + 1, 2 * FURTHEST + 1
+        square = distributions.new_zeros(len(distributions), side * side)
+        square = square.index_copy(1, self.in_square, distributions).unflatten(1, (1, side, side))
+        weights = kernel.new_zeros(width * width).index_copy(0, self.in_kernel, kernel)
+        moved = functional.conv2d(square, weights.reshape(1, 1, width, width), padding=FURTHEST)
+        return moved.flatten(1).index_select(1, self.in_square)
 
     def _numbers(self, rows: Tensor, columns: Tensor) -> Tensor:
         return self.number.index_select(0, (rows + self.reach) * (2 * self.reach + 1) + columns + self.reach)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 from pydantic import Field
 
 from caloforge.detectors import Detector
-from caloforge.errors import DetectorError, InputError
+from caloforge.errors import DetectorError
 from caloforge.models.contract import Batch, FittedApproach, FittedConfig
 from caloforge.models.fields import Count
 from caloforge.models.parametrised.fit import fit
@@ -58,12 +58,7 @@ class Parametrised(FittedApproach[ParametrisedConfig]):
         """Fit all parameters.
 
         Raises:
-            InputError: If a particle has too few showers, or they do not start along the normal at the centre.
+            InputError: If a particle has too few showers.
         """
-        if sample.incident[:, [2, 4, 5]].any():
-            raise InputError(
-                "approach 'parametrised' knows incidents along the layer normal at (0, 0) only, and the training "
-                "showers hold others: use another approach"
-            )
         config, generator = self.config, cast(ParametrisedGenerator, self.generator)
         fit(generator, sample, iterations=config.iterations, drawn=config.drawn, seed=config.seed)

@@ -39,14 +39,14 @@ def fit_spots(generator: ParametrisedGenerator, sample: Batch) -> None:
 
 
 def fit_tracks(generator: ParametrisedGenerator, sample: Batch) -> None:
-    """Take the energy of a track from the central cell of the first layer, where most electrons have not showered.
+    """Take the energy of a track from the central cells of the first layer, where most electrons have not showered.
 
     If there are no electrons, or they have showered, it is a third of a spot.
     """
     electrons = generator.pdgs[generator.converts == 0]
     chosen = torch.isin(sample.incident[:, 0], electrons)
-    centre = int((generator.lateral.class_of == 0).nonzero()[0])
-    energies = sample.showers.flatten(2)[chosen, 0, centre].double().numpy()
+    centre = (generator.lateral.class_of == 0).nonzero()[:, 0]
+    energies = sample.showers.flatten(2)[chosen, 0][:, centre].sum(1).double().numpy()
     energies = energies[energies > 0]
     spot = float(generator.spot_mean)
     most = 2 * np.quantile(energies, 0.2) if len(energies) >= FEWEST else np.inf

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from caloforge.detectors import Readout
+
 ELECTRON_MASS = 0.51099895
 """MeV (CODATA 2018)."""
-PROTON_MASS, NEUTRON_MASS, PION_MASS, NEUTRAL_PION_MASS, KAON_MASS = (
-    938.272,
-    939.565,
+PROTON_MASS, NEUTRON_MASS = 938.272, 939.565
+PION_MASS, NEUTRAL_PION_MASS, KAON_MASS, NEUTRAL_KAON_MASS, MUON_MASS = (
     139.570,
     134.977,
     493.677,
+    497.611,
+    105.658,
 )
 """MeV (Particle Data Group 2024)."""
 
@@ -25,7 +28,9 @@ RELEASED = {
     -211: PION_MASS,
     321: KAON_MASS,
     -321: KAON_MASS,
-    130: KAON_MASS,
+    130: NEUTRAL_KAON_MASS,
+    13: MUON_MASS,
+    -13: MUON_MASS,
     -2212: 2 * PROTON_MASS,
     -2112: 2 * NEUTRON_MASS,
 }
@@ -95,6 +100,11 @@ def slopes(incident: Tensor) -> Tensor:
     """Slopes dx/dz and dy/dz of incidents (n, 6), (n, 2)."""
     theta, phi = incident[:, 2:3], incident[:, 3:4]
     return torch.tan(theta) * torch.cat([torch.cos(phi), torch.sin(phi)], 1)
+
+
+def largest_visible_energy(incident: Tensor, readout: Readout) -> Tensor:
+    """Largest visible energy in MeV of incidents (n, 6), (n,): what they can leave in matter, calibrated."""
+    return available_energy(incident) * readout.calibration
 
 
 def available_energy(incident: Tensor) -> Tensor:

@@ -59,11 +59,12 @@ class LayerModel(nn.Module):
         self.splits = [split for step in self.steps for split in step]
         self.totals = Totals(n_context, n_particles, threshold)
         self.n_steady = n_context + 2
-        edges = layer_edges(detector)
-        cuts = [(split.edges[SEEN], split.middle, split.edges[SEEN + 1]) for split in self.splits]
-        self.place = OfDepths(edges[torch.tensor(cuts, dtype=torch.long).reshape(-1, 3)], PLACES)
         self.n_pieces = 2 * SEEN + 1
-        self.halving = Halving(self.n_steady + PLACES + 2 * self.n_pieces, hidden, mixtures)
+        if self.splits:
+            edges = layer_edges(detector)
+            cuts = [(split.edges[SEEN], split.middle, split.edges[SEEN + 1]) for split in self.splits]
+            self.place = OfDepths(edges[torch.tensor(cuts)], PLACES)
+            self.halving = Halving(self.n_steady + PLACES + 2 * self.n_pieces, hidden, mixtures)
         self.register_buffer("offsets", torch.tensor([HIT_OFFSET, EXCESS_OFFSET]), persistent=False)
         # scales of log hits and log energy above threshold of a piece
         self.register_buffer("mean", torch.zeros(2))
@@ -90,7 +91,7 @@ class LayerModel(nn.Module):
             self.mean.copy_(logs.mean(0))
             self.spread.copy_(logs.std(0).clamp(min=0.1))
         alone = both[..., 1][hits == 1]
-        if len(alone):
+        if self.splits and len(alone):
             self.halving.single.copy_(alone.median().clamp(min=0.1 * self.threshold))
 
     def loss(self, context: Tensor, limit: Tensor, hits: Tensor, energy: Tensor, uniform: Tensor) -> Tensor:
@@ -115,7 +116,7 @@ class LayerModel(nn.Module):
         of_splits = self.halving.loss(first, parts[:, 0], parts[:, 1]).reshape(-1, len(self.splits))
         return of_totals + of_splits.sum(1)
 
-    def sample(self, context: Tensor, limit: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def sample(self, context: Tensor, limit: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Draw the hits and energies of all layers.
 
         Args:
@@ -124,7 +125,7 @@ class LayerModel(nn.Module):
             noise: (n_showers, noise_size), standard normal.
 
         Returns:
-            Hits and energies, both (n_showers, n_layers), and the encoded totals, (n_showers, 2).
+            Hits and energies, both (n_showers, n_layers).
         """
         for_totals, for_splits = noise.split([TOTALS_NOISE, NOISE_PER_SPLIT * len(self.splits)], 1)
         encoded, sum_hits, sum_energy = self.totals.sample(context, limit, for_totals)
@@ -134,7 +135,7 @@ class LayerModel(nn.Module):
         if self.splits:
             running = self._halve(context, encoded, running, for_splits)
         hits, excess = (running[:, 1:] - running[:, :-1]).unbind(2)
-        return hits, hits * self.threshold + excess.clamp(min=0) * hits.clamp(max=1), encoded
+        return hits, hits * self.threshold + excess.clamp(min=0) * hits.clamp(max=1)
 
     def _halve(self, context: Tensor, encoded: Tensor, running: Tensor, noise: Tensor) -> Tensor:
         """Share totals out to layers: running sums of hits and energy above threshold, (n, n_layers + 1, 2)."""
