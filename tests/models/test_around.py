@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from caloforge.models.nested3d.around import NOISE_PER_HIT, Around
-from caloforge.models.nested3d.surroundings import STEPS, Shapes, Surroundings
+from caloforge.models.nested3d.surroundings import Shapes, Surroundings
 
 POOL = 60
 
 
-def make(seed: int = 2, directional: int = 1) -> Around:
+def make(seed: int = 2, directional: int = 1, layers: int = 1) -> Around:
     surroundings = Surroundings(5, 7, (15, 15), (1.0, 1.0))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -24,6 +24,7 @@ def make(seed: int = 2, directional: int = 1) -> Around:
             directional=directional,
             mixtures=3,
             threshold=0.15,
+            n_layers=layers,
         ).eval()
 
 
@@ -42,7 +43,7 @@ def draw(around: Around, hits: torch.Tensor, seed: int = 1, centre: torch.Tensor
 
 def test_hits_stand_in_cells_of_their_own(around: Around) -> None:
     hits = torch.randint(0, 12, (200, 5), generator=torch.Generator().manual_seed(1)).float()
-    row, cell, energy, lost = draw(around, hits)
+    row, cell, energy, lost = draw(make(layers=5), hits)
     alive = energy > 0
     places = (row * around.cells.n_cells + cell)[alive]
     counts = torch.zeros(1000).index_add(0, row, alive.float()).reshape(200, 5)
@@ -64,71 +65,141 @@ def test_single_hits_are_drawn_as_the_shapes_say(around: Around) -> None:
 
 
 def test_layers_of_a_shower_share_no_random_numbers(around: Around) -> None:
-    row, cell, _, _ = draw(around, torch.full((40, 2), float(around.most)))
+    row, cell, _, _ = draw(make(layers=2), torch.full((40, 2), float(around.most)))
     same = (cell[row % 2 == 0] == cell[row % 2 == 1]).float().mean()  # hit for hit in both layers
     assert float(same) < 0.1
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 6])
+def kernel_of(around: Around) -> torch.Tensor:
+    """Where a hit beside one in each cell stands, and on its own where that is nowhere, (n_cells, n_cells)."""
+    cells = around.cells
+    alone = (around.mixing(torch.zeros(1, 2)).softmax(1) @ around.shapes())[0]
+    chances = around.clusters.beside_logits.softmax(0)
+    kernel = torch.zeros(cells.n_cells, cells.n_cells)
+    for step, chance in enumerate(chances):
+        there = cells.beside[:, step] >= 0
+        kernel[there, cells.beside[there, step]] += chance
+        kernel[~there] += chance * alone
+    return kernel
+
+
 @pytest.mark.parametrize("centre", [None, (7, 7), (7, 11), (2, 12)])
-def test_hits_are_placed_as_often_as_the_likelihood_says(
-    around: Around, number: int, centre: tuple[int, int] | None
+def test_pairs_are_placed_as_often_as_the_likelihood_says(
+    around: Around, centre: tuple[int, int] | None
 ) -> None:
     """On their own, beside others, and mirrored at the window where they would leave the readout."""
-    n = 40000 // number
+    n = 40000
     middle = None if centre is None else torch.tensor([centre])
     with torch.no_grad():
         _, cell, energy, _ = draw(
             around,
-            torch.full((n, 1), float(number)),
-            seed=number,
+            torch.full((n, 1), 2.0),
             centre=None if middle is None else middle.expand(n, -1),
         )
-        everywhere = torch.arange(around.cells.n_cells)
-        kernel = around.beside_logits.softmax(0)
-        lost = (around.cells.beside < 0).float() @ kernel
-        expected = around._anywhere(
-            torch.zeros(1, 2),
-            torch.zeros_like(everywhere),
-            everywhere,
-            torch.full((around.cells.n_cells,), float(number)),
-            kernel,
-            lost,
-            middle,
-        )
-    if middle is not None:
-        expected = expected * around.cells.inside(everywhere, middle.expand(len(everywhere), -1))
+        alone = (around.mixing(torch.zeros(1, 2)).softmax(1) @ around.shapes())[0]
+        part = torch.sigmoid(around.clusters.part_beside.bias) * (0.5 * 2 / 1.5)
+        second = (1 - part) * alone + part * (alone @ kernel_of(around))
+        expected = (alone + second) / 2
+        if middle is not None:
+            images, weights = around.cells.images(torch.arange(around.cells.n_cells), middle)
+            expected = (expected[images] * weights).sum(1)
+            inside = around.cells.inside(torch.arange(around.cells.n_cells), middle)
+            expected = expected * inside
+    found = torch.bincount(cell[energy > 0], minlength=around.cells.n_cells) / (2 * n)
     assert float(expected.sum()) == pytest.approx(1.0, abs=2e-3 if centre == (2, 12) else 1e-4)
-    found = torch.bincount(cell[energy > 0], minlength=around.cells.n_cells) / (n * number)
-    near = (
-        around.cells.places[:, 1] < around.cells.places[:, 1].median()
-    )  # log r: the half next to the window
-    assert float(found[near].sum()) == pytest.approx(
-        float(expected[near].sum()), abs=0.012 if number < 6 else 0.02
-    )
-    if number == 1:
-        error = (expected * (1 - expected) / n).clamp(min=0).sqrt()
-        assert ((found - expected).abs() / (error + 2e-5)).max() < 5
+    near = around.cells.places[:, 1] < around.cells.places[:, 1].median()
+    assert float(found[near].sum()) == pytest.approx(float(expected[near].sum()), abs=0.01)
+    if middle is None:
+        error = (expected * (1 - expected) / (2 * n)).sqrt()
+        assert ((found - expected).abs() / (error + 2e-4)).max() < 5
+
+
+def test_probabilities_of_a_second_hit_sum_to_one(around: Around) -> None:
+    """Of all pairs with the same first hit, and of those in layers before and after."""
+    n_cells = around.cells.n_cells
+    pairs = torch.zeros(n_cells, n_cells, dtype=torch.bool)
+    pairs[torch.arange(n_cells), torch.arange(n_cells)] = True
+    pairs[:, 17] = True
+    with torch.no_grad():
+        alone_of = (around.mixing(torch.zeros(1, 2)).softmax(1) @ around.shapes())[0]
+        cell = pairs.nonzero()[:, 1]
+        found = around.clusters.probability(torch.zeros(n_cells, 2), pairs, alone_of[cell])
+        second = (cell != 17) & (found != alone_of[cell])  # those that come after 17 in the order
+        part = torch.sigmoid(around.clusters.part_beside.bias) * (0.5 * 2 / 1.5)
+        expected = (1 - part) * alone_of + part * kernel_of(around)[17]
+    assert second.sum() > n_cells / 4
+    torch.testing.assert_close(found[second], expected[cell[second]])
+
+
+def clustered(n: int, layers: int) -> tuple[Around, torch.Tensor]:
+    """Showers of a model with many hits beside others, energies (n * layers, n_cells)."""
+    model = make(3, directional=0, layers=layers)
+    with torch.no_grad():
+        model.clusters.part_beside.bias.fill_(0.0)
+        model.clusters.part_across.bias.fill_(-0.5)
+    return model, drawn(model, n, layers)
+
+
+def drawn(model: Around, n: int, layers: int, seed: int = 1) -> torch.Tensor:
+    """Energies of showers with four hits in each layer, (n * layers, n_cells)."""
+    row, cell, energy, _ = draw(model, torch.full((n, layers), 4.0), seed)
+    n_cells = model.cells.n_cells
+    cells = torch.zeros(n * layers * n_cells).index_add(0, row * n_cells + cell, energy)
+    return cells.reshape(n * layers, n_cells)
 
 
 def test_the_likelihood_finds_how_hits_cluster() -> None:
-    """Pairs side by side: the part of hits with a neighbour is learnt."""
-    model = make(3, directional=0)
-    n_cells = model.cells.n_cells
-    row, cell, energy, _ = draw(model, torch.full((3000, 1), 2.0))
-    cells = torch.zeros(3000 * n_cells).index_add(0, row * n_cells + cell, energy).reshape(3000, n_cells)
-    optimizer = torch.optim.Adam(model.parameters(), 0.05)
+    """Parts of the hits beside others of their layer, and of the layers before and after, are learnt."""
+    model, cells = clustered(1000, 3)
+    clusters = model.clusters
     with torch.no_grad():
-        model.part_beside.bias.fill_(-4.0)
+        clusters.part_beside.bias.fill_(-2.0)
+        clusters.part_across.bias.fill_(-2.0)
+    optimizer = torch.optim.Adam(clusters.parameters(), 0.15)
+    random = torch.Generator().manual_seed(1)
     for _ in range(60):
-        loss = -model.likelihood(torch.zeros(3000, 2), cells, None)[0] / 3000
+        shift = torch.rand(1000, generator=random).repeat_interleave(3) - 0.5
+        loss = -model.likelihood(torch.zeros(3000, 2), cells, None, shift)[0] / 3000
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    # drawn with sigmoid(-1.5): the chains of two hits have 0.75 of what chains of four would have
-    part = float(torch.sigmoid(model.part_beside.bias.detach()))
-    assert 0.08 < part < 0.3
-    assert len(STEPS) == model.cells.beside.shape[1]
+    assert float(torch.sigmoid(clusters.part_across.bias.detach())[0]) == pytest.approx(0.38, abs=0.08)
+    assert float(clusters.across_logits.detach().softmax(0)[0]) == pytest.approx(0.42, abs=0.1)
+    again = drawn(model, 1000, 3, seed=2)
+    assert touching(model, again) == pytest.approx(touching(model, cells), rel=0.1)
+
+
+def touching(model: Around, cells: torch.Tensor) -> float:
+    """Hits that touch another one of their layer, on average."""
+    row, cell = (cells > 0).nonzero().unbind(1)
+    beside = model.cells.beside[:, :8][cell]
+    there = (cells[row[:, None], beside.clamp(min=0)] > 0) & (beside >= 0)
+    return float(there.sum() / len(row))
+
+
+def test_every_second_layer_stands_beside_the_layers_around_it() -> None:
+    """Hits of the layers between two others have more of them in the same cell; the first layer knows no other."""
+    _, cells = clustered(3000, 3)
+    hit = (cells > 0).reshape(3000, 3, -1).float()
+    first, second, third = hit.unbind(1)
+    same = (first * second).sum() / 3000, (second * third).sum() / 3000, (first * third).sum() / 3000
+    assert same[0] > 1.5 * same[2]
+    assert float(same[0]) == pytest.approx(float(same[1]), rel=0.15)
+
+
+def test_hits_next_to_energetic_ones_are_energetic() -> None:
+    model = make(3, directional=0)
+    with torch.no_grad():
+        model.clusters.part_beside.bias.fill_(2.0)
+        model.weights_next[1] = torch.tensor([-2.0, 0.0, 2.0])
+    _, cell, energy, _ = draw(model, torch.full((4000, 1), 2.0))
+    pairs = [values.reshape(4000, 2) for values in (cell, energy)]
+    distance = model.cells.rows[pairs[0]].diff(dim=1).abs() + model.cells.columns[pairs[0]].diff(dim=1).abs()
+    apart = (distance[:, 0] > 1) & (pairs[1] > 0).all(1)
+    beside = (distance[:, 0] == 1) & (pairs[1] > 0).all(1)
+    ratio = (pairs[1].log().diff(dim=1).abs())[:, 0]
+    assert beside.sum() > 200
+    assert ratio[beside].mean() < 0.95 * ratio[apart].mean()
 
 
 def test_directional_shapes_point_in_eight_directions() -> None:

@@ -1,11 +1,10 @@
 """The hits around the window of a layer: few, in many cells, so that they are drawn hit by hit, not cell by cell.
 
-Each hit is placed, relative to the window, by a mixture of transverse shapes whose weights depend on the layer, or,
-since a particle that crosses a layer at an angle leaves energy in several cells, beside another hit. Two hits in one
-cell: one of them goes elsewhere. Hits beside others have more energy. Shapes are round, or point in one of eight
-directions. A hit that would lie beyond the edge of the readout is mirrored at the window to the other side, in the
-likelihood too. Shapes are fitted so that all hits together are right; how hits cluster, to the product of the
-probabilities of each given the others (the pseudo-likelihood of Besag, J. R. Stat. Soc. B 36 (1974) 192).
+Each hit is placed, relative to the window, by a mixture of transverse shapes whose weights depend on the layer, or
+beside another hit (`clusters`). Two hits in one cell: one of them goes elsewhere. Shapes are round, or point in one of
+eight directions. A hit that would lie beyond the edge of the readout is mirrored at the window to the other side, in
+the likelihood too. Energies come in two steps, cells of even row plus column first, the others then: those that a
+particle crosses one after the other share what it leaves.
 """
 
 from __future__ import annotations
@@ -16,13 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.models.nested3d.surroundings import (
-    BLOCK,
-    NEAREST,
-    STEPS,
-    Shapes,
-    Surroundings,
-)
+from caloforge.models.nested3d.clusters import Clusters
+from caloforge.models.nested3d.surroundings import BLOCK, NEAREST, NEXT, Shapes, Surroundings
 from caloforge.models.parts.given_totals import log_density_of_parts
 from caloforge.models.parts.hit_energies import (
     ANCHOR,
@@ -34,8 +28,11 @@ from caloforge.models.parts.hit_energies import (
 from caloforge.models.parts.mixtures import log_density, running_sum, signed_sum, to_steps
 
 NOISE_PER_HIT = 5
-CHAIN = 4
-"""Hits that can stand beside one another: each but the first of so many may be put beside the one before it."""
+MOST_TOUCHING = 5
+"""Touching hits that count at most."""
+FARTHEST = 12.0
+"""What the energies of neighbours tell at most."""
+LEAST_PROBABILITY = 1e-12
 
 
 class Around(nn.Module):
@@ -50,12 +47,13 @@ class Around(nn.Module):
         directional: Number of shapes that point somewhere.
         mixtures: Normals in the energy of a hit.
         threshold: Of the detector, in units of a typical hit.
+        n_layers: Number of layers.
         hidden: Width of the network that chooses shapes.
     """
 
     to_steps: Tensor
     signed: Tensor
-    sum_kernel: Tensor
+    second: Tensor
     sum_shapes: Tensor
     sum_cells: Tensor
     sum_blocks: Tensor
@@ -71,6 +69,7 @@ class Around(nn.Module):
         directional: int,
         mixtures: int,
         threshold: float,
+        n_layers: int,
         hidden: int = 24,
     ) -> None:
         super().__init__()
@@ -80,20 +79,19 @@ class Around(nn.Module):
         self.n_blocks = -(-surroundings.n_cells // BLOCK)
         head = nn.Linear(hidden, self.shapes.number)
         self.mixing = nn.Sequential(nn.Linear(n_inputs, hidden), nn.SiLU(), head)
-        distance = torch.tensor([max(abs(dy), abs(dx)) for dy, dx in STEPS])
-        self.beside_logits = nn.Parameter(-2.0 * (distance - 1))
-        self.part_beside = nn.Linear(n_inputs, 1)
+        self.clusters = Clusters(surroundings, n_inputs, n_layers)
         self.weights = nn.Linear(n_inputs, mixtures)
         self.weights_of_place = nn.Parameter(torch.zeros(surroundings.places.shape[1], mixtures))
-        self.weights_beside = nn.Parameter(torch.zeros(mixtures))
+        self.weights_beside = nn.Parameter(torch.zeros(MOST_TOUCHING + 1, mixtures))
+        self.weights_next = nn.Parameter(torch.zeros(3, mixtures))
         self.normals = nn.Parameter(first_normals(mixtures))
-        for layer in (head, self.part_beside, self.weights):
+        for layer in (head, self.weights):
             nn.init.normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
-        nn.init.constant_(self.part_beside.bias, -1.5)
+        second = (surroundings.rows + surroundings.columns) % 2
+        self.register_buffer("second", second.float(), persistent=False)
         self.register_buffer("to_steps", to_steps(mixtures), persistent=False)
         self.register_buffer("signed", signed_sum(mixtures), persistent=False)
-        self.register_buffer("sum_kernel", running_sum(len(STEPS)), persistent=False)
         self.register_buffer("sum_shapes", running_sum(self.shapes.number), persistent=False)
         self.register_buffer("sum_cells", running_sum(BLOCK), persistent=False)
         self.register_buffer("sum_blocks", running_sum(self.n_blocks), persistent=False)
@@ -113,13 +111,11 @@ class Around(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Logarithm of the probability of places, and of the density of energies, of the hits of layers.
 
-        The places count twice: by how likely each is at all, and by how likely it is given the other hits.
-
         Args:
-            inputs: (n, n_inputs).
-            energies: (n, n_around).
+            inputs: (n_showers * n_layers, n_inputs).
+            energies: (n_showers * n_layers, n_around).
             centre: Row and column of the middle of the window in the readout, (n, 2), where it moves.
-            shift: (n,) of the nodes of quadratures.
+            shift: (n,) of the nodes of quadratures, and of the order of hits.
             weights: (n,) of the layers; 1 if not given.
 
         Returns:
@@ -128,68 +124,50 @@ class Around(nn.Module):
         around = self.cells
         hit = energies > 0
         row, cell = hit.nonzero().unbind(1)
-        number = hit.sum(1).to(inputs.dtype)[row]
-        kernel = self.beside_logits.softmax(0)
-        # a hit may stand beside another one, or have been sent to a cell that is not around the window
-        origin = around.beside[:, around.opposite][cell]
-        is_there = (hit[row[:, None], origin.clamp(min=0)] & (origin >= 0)).to(inputs.dtype)
-        near = is_there @ kernel
-        lost = (around.beside < 0).to(inputs.dtype) @ kernel
-        others_lost = (hit.to(inputs.dtype) @ lost)[row] - lost[cell]
-        part = torch.sigmoid(self.part_beside(inputs))[row, 0] * (number > 1)
-        anywhere = self._anywhere(inputs, row, cell, number, kernel.detach(), lost.detach(), centre)
-        alone = anywhere.detach()
-        others = (near + others_lost * alone) / (number - 1).clamp(min=1)
-        given_others = (1 - part) * alone + part * others
+        images, of_image = around.images(cell, None if centre is None else centre[row])
+        mixing, table = self.mixing(inputs).softmax(1)[row], self.shapes().T
+        alone = sum(of_image[:, k] * (mixing * table[images[:, k]]).sum(1) for k in range(images.shape[1]))
+        places = self.clusters.probability(inputs, hit, alone, shift)
         counts = torch.ones_like(inputs[:, 0]) if weights is None else weights
-        of_places = (counts[row] * ((anywhere + 1e-12).log() + (given_others + 1e-12).log())).sum()
+        of_places = (counts[row] * (places + LEAST_PROBABILITY).log()).sum()
 
-        touching = is_there[:, :NEAREST].sum(1, keepdim=True)
-        weight = self.weights(inputs)[row] + (around.places @ self.weights_of_place)[cell]
-        weight = weight + touching.clamp(max=4.0) * self.weights_beside
+        beside = around.beside[:, :NEAREST][cell]
+        there = energies[row[:, None], beside.clamp(min=0)] * (beside >= 0)
+        weight = self._weights(inputs, row, cell, (there > 0).to(inputs.dtype))
         mean, log_sigma = (values.expand(len(row), -1) for values in self.normals.unbind(0))
         value = log_excess(energies[hit], self.threshold)
-        together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), shift)
+        next_to = there[:, None, :NEXT]
+        excess = (next_to - self.threshold).clamp(min=0)
+
+        def of_next(stretched: Tensor) -> Tensor:
+            return self._of_next(cell, excess * stretched[..., None].exp(), (next_to > 0).to(inputs.dtype))
+
+        together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), shift, of_next)
+        weight = weight + of_next(torch.zeros_like(value)[:, None])[:, 0]
         of_each = ANCHOR * counts[row] * log_density(weight, mean, log_sigma, value)
         return of_places, (counts * together).sum() + of_each.sum()
 
-    def _anywhere(
-        self,
-        inputs: Tensor,
-        row: Tensor,
-        cell: Tensor,
-        number: Tensor,
-        kernel: Tensor,
-        lost: Tensor,
-        centre: Tensor | None,
-    ) -> Tensor:
-        """Probability that a hit is drawn in its cell, whatever the others: on its own, or beside others, (n_hits,)."""
-        around = self.cells
-        shapes = [self.shapes()]
-        for _ in range(CHAIN - 1):
-            last = shapes[-1]
-            shapes.append(around.beside_of(last, kernel) + (last @ lost)[:, None] * shapes[0])
-        # how many of the hits are the first of a chain, the second, ...; and how many others each stands behind
-        after = chained(torch.sigmoid(self.part_beside(inputs).detach()))[row, 0]
-        place = torch.arange(CHAIN, device=number.device)
-        counts = ((number[:, None] + CHAIN - 1 - place) / CHAIN).floor() / number[:, None]
-        behind = []
-        for depth in range(CHAIN):
-            stops = [
-                (1 - after) if depth < position else torch.ones_like(after)
-                for position in range(depth, CHAIN)
-            ]
-            behind.append(sum(counts[:, depth + k] * after**depth * stop for k, stop in enumerate(stops)))
-        mixing = self.mixing(inputs).softmax(1)[row]
-        images, weights = around.images(cell, None if centre is None else centre[row])
-        probability = torch.zeros_like(number)
-        for depth, shape in enumerate(shapes):
-            table = shape.T
-            of_cell = sum(
-                weights[:, k] * (mixing * table[images[:, k]]).sum(1) for k in range(images.shape[1])
-            )
-            probability = probability + behind[depth] * of_cell
-        return probability
+    def _weights(self, inputs: Tensor, row: Tensor, cell: Tensor, touched: Tensor) -> Tensor:
+        """Weights of the normals of hits that know which cells touching theirs (n_hits, `NEAREST`) are hit."""
+        weight: Tensor = self.weights(inputs).index_select(0, row)
+        weight = weight + (self.cells.places @ self.weights_of_place).index_select(0, cell)
+        number = touched.sum(1).clamp(max=float(MOST_TOUCHING)).long()
+        return weight + self.weights_beside.index_select(0, number)
+
+    def _of_next(self, cell: Tensor, excess: Tensor, there: Tensor) -> Tensor:
+        """What cells next to those of the second step add to the weights of these, (n_hits, n, mixtures).
+
+        Args:
+            cell: (n_hits,).
+            excess: (n_hits, n, `NEXT`) energies of the cells next to them above threshold, before they are stretched.
+            there: (n_hits, n, `NEXT`), 1 for those that are hit.
+        """
+        each = (excess + self.threshold).log1p() * there
+        sums = each.sum(2)
+        known = torch.stack([there.sum(2).expand_as(sums), sums, each.square().sum(2) / 4], -1)
+        known = known.clamp(max=FARTHEST) * self.second.index_select(0, cell)[:, None, None]
+        added: Tensor = known @ self.weights_next
+        return added
 
     def sample(
         self, inputs: Tensor, hits: Tensor, excess: Tensor, centre: Tensor | None, noise: Tensor
@@ -216,8 +194,7 @@ class Around(nn.Module):
         cell = self._places(
             self.mixing(inputs).softmax(1).index_select(0, row), uniform[:, :1], uniform[:, 3:]
         )
-        part = torch.sigmoid(self.part_beside(inputs))[:, 0].index_select(0, row)
-        first, elsewhere = self._beside(cell, slot, part, uniform[:, 1])
+        first, elsewhere = self.clusters.draw(inputs, hits, row, slot, cell, uniform[:, :2].flip(1))
         if centre is not None:
             middle = centre.index_select(0, row)
             first = around.mirrored(first, middle)
@@ -237,19 +214,20 @@ class Around(nn.Module):
         if centre is not None:
             alive = alive * around.inside(cell, middle).to(inputs.dtype)
 
-        weight = self.weights(inputs).index_select(0, row)
-        weight = weight + (around.places @ self.weights_of_place).index_select(0, cell)
         touching = around.beside[:, :NEAREST].index_select(0, cell)
         at = base[:, None] + touching.clamp(min=0)
-        touched = (taken.index_select(0, at.flatten()).reshape(at.shape) > 0).to(inputs.dtype)
-        number = (touched * (touching >= 0).to(inputs.dtype)).sum(1, keepdim=True)
-        weight = weight + number.clamp(max=4.0) * self.weights_beside
+        touched = taken.index_select(0, at.flatten()).reshape(at.shape).long() * (touching >= 0)
+        weight = self._weights(inputs, row, cell, (touched > 0).to(inputs.dtype))
         n_normals = self.normals.shape[1]
         steps = self.normals.flatten() @ self.to_steps[n_normals:, n_normals:].T
-        mean, log_sigma = choose_normal(
-            steps.unflatten(0, (2, n_normals)), weight, -uniform[:, 2], self.signed
-        )
-        own_excess = alive * draw_excess(mean, log_sigma, own[:, 4])
+        steps = steps.unflatten(0, (2, n_normals))
+        own_excess = self._excess(steps, weight, uniform[:, 2], own[:, 4])
+        # the second step: who stands next to a hit is told by its number in the layer
+        index = torch.arange(cell.shape[0], device=device)[:, None] - slot[:, None] + touched[:, :NEXT] - 1
+        there = (touched[:, :NEXT] > 0).to(inputs.dtype)
+        next_to = own_excess.index_select(0, index.flatten().clamp(min=0)).reshape(there.shape)
+        weight = weight + self._of_next(cell, next_to[:, None], there[:, None])[:, 0]
+        own_excess = alive * self._excess(steps, weight, uniform[:, 2], own[:, 4])
         sums, living = (inputs.new_zeros(n).scatter_add(0, row, values) for values in (own_excess, alive))
         factor = (excess.flatten() / sums.clamp(min=1e-4)).index_select(0, row)
         energy = alive * self.threshold + own_excess * factor
@@ -266,31 +244,10 @@ class Around(nn.Module):
         number = number % self.pool + begin.index_select(0, row)
         return noise.reshape(-1, NOISE_PER_HIT).index_select(0, number)
 
-    def _beside(self, cell: Tensor, slot: Tensor, part: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """Put some hits beside the hit before them in their layer.
-
-        Args:
-            cell: (n_hits,) where each would stand on its own.
-            slot: (n_hits,) its number in its layer.
-            part: (n_hits,) part of the hits that have another one beside them.
-            uniform: (n_hits,) from 0 to 1.
-
-        Returns:
-            Where each hit stands, and where it goes if the cell is taken (-1: nowhere), both (n_hits,).
-        """
-        part = chained(part)
-        wants = uniform < part
-        left = torch.where(wants, uniform / part, (uniform - part) / (1 - part))
-        step = (left[:, None] > (self.beside_logits.softmax(0) @ self.sum_kernel)[:-1]).long().sum(1)
-        beside = self.cells.beside.flatten()
-        link = slot % CHAIN
-        previous = (torch.arange(cell.shape[0], device=cell.device) - 1).clamp(min=0)
-        first = cell
-        for number in range(1, CHAIN):
-            next_to = beside.index_select(0, first.index_select(0, previous) * len(STEPS) + step)
-            first = torch.where(wants & (link == number) & (next_to >= 0), next_to, first)
-        own = beside.index_select(0, cell * len(STEPS) + step)
-        return first, torch.where(first != cell, cell, own)
+    def _excess(self, steps: Tensor, weight: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
+        """Draw what hits have above threshold, (n_hits,)."""
+        mean, log_sigma = choose_normal(steps, weight, -uniform, self.signed)
+        return draw_excess(mean, log_sigma, normal)
 
     def _places(self, mixing: Tensor, for_shape: Tensor, uniform: Tensor) -> Tensor:
         """Draw cells by the inverse of running sums: the shape, then the block, then the cell, (n_hits,).
@@ -311,12 +268,3 @@ class Around(nn.Module):
         ends = (table @ self.sum_cells).flatten(0, 1).index_select(0, which)
         cell: Tensor = block * BLOCK + (uniform - start > ends[:, :-1]).long().sum(1)
         return cell.clamp(max=n_cells - 1)
-
-
-def chained(part: Tensor) -> Tensor:
-    """Probability that a hit of a chain of `CHAIN` is put beside the one before it, of the shape of the input.
-
-    Args:
-        part: Part of the hits that then have another one beside them.
-    """
-    return 0.5 * (3 - (9 - 8 * part).sqrt())

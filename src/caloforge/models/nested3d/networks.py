@@ -115,6 +115,7 @@ class CellNetworks(nn.Module):
                 directional=config.directional,
                 mixtures=config.mixtures,
                 threshold=threshold,
+                n_layers=self.n_layers,
             )
         shares, passes = [], []
         for number in range(len(self.stages)):

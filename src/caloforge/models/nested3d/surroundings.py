@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from caloforge.models.parts.places import place_features
 
@@ -26,8 +25,8 @@ STEPS = tuple(
     )
 )
 """From a hit to the cells beside it, the nearest first: rows, columns."""
-NEAREST = 8
-"""So many of them touch it."""
+NEXT, NEAREST = 4, 8
+"""So many of them have a side, and a side or a corner, in common with it."""
 DIRECTIONS = 8
 ROUND = 9
 """The first so many features of places know no direction."""
@@ -49,8 +48,6 @@ class Surroundings(nn.Module):
     beside: Tensor
     number: Tensor
     opposite: Tensor
-    in_square: Tensor
-    in_kernel: Tensor
 
     def __init__(
         self, window: int, reach: int, readout: tuple[int, int], aspect: tuple[float, float]
@@ -77,30 +74,9 @@ class Surroundings(nn.Module):
             "beside": torch.stack(beside, 1),
             "number": number.flatten(),
             "opposite": torch.tensor([STEPS.index((-dy, -dx)) for dy, dx in STEPS]),
-            "in_square": (rows + reach) * side + columns + reach,
-            "in_kernel": torch.tensor(
-                [(FURTHEST - dy) * (2 * FURTHEST + 1) + FURTHEST - dx for dy, dx in STEPS]
-            ),
         }
         for name, value in constants.items():
             self.register_buffer(name, value, persistent=False)
-
-    def beside_of(self, distributions: Tensor, kernel: Tensor) -> Tensor:
-        """Distributions of the cells beside those of other distributions, as far as they are around the window.
-
-        Args:
-            distributions: (n, n_cells).
-            kernel: Probability of each of `STEPS`.
-
-        Returns:
-            (n, n_cells).
-        """
-        side, width = 2 * self.reach + 1, 2 * FURTHEST + 1
-        square = distributions.new_zeros(len(distributions), side * side)
-        square = square.index_copy(1, self.in_square, distributions).unflatten(1, (1, side, side))
-        weights = kernel.new_zeros(width * width).index_copy(0, self.in_kernel, kernel)
-        moved = functional.conv2d(square, weights.reshape(1, 1, width, width), padding=FURTHEST)
-        return moved.flatten(1).index_select(1, self.in_square)
 
     def _numbers(self, rows: Tensor, columns: Tensor) -> Tensor:
         return self.number.index_select(0, (rows + self.reach) * (2 * self.reach + 1) + columns + self.reach)
