@@ -212,9 +212,10 @@ def test_the_axis_crosses_the_cell_in_the_middle_of_the_window() -> None:
     assert torch.equal(place.shift[1] - place.shift[0], torch.tensor([-1.0, 3.0]))
 
 
-def test_the_depth_of_thick_layers_is_fitted() -> None:
-    """Crystals whose energy lies at 60 mm on average, not at their mid-plane of 115 mm."""
-    detector = detectors.load("crystals")
+@pytest.mark.parametrize(("name", "beyond"), [("crystals", -55.0), ("clic-ecal-wide", 3.0)])
+def test_the_depth_of_the_axis_is_fitted(name: str, beyond: float) -> None:
+    """Crystals whose energy lies at 60 mm on average, not at 115 mm; silicon of 0.32 mm that sees 3 mm further."""
+    detector = detectors.load(name)
     config = Nested3DConfig(particles=("e-",), conditions=("energy", "direction", "position"), unit=20.0)
     sizes = {"window": 5, "reach": 6, "most_around": 30, "pool": 30}
     frame = Nested3DGenerator(detector, config.model_copy(update=sizes)).frame
@@ -227,10 +228,13 @@ def test_the_depth_of_thick_layers_is_fitted() -> None:
         20 * torch.rand(500, 2, generator=random),
     )
     slope = torch.tan(incident[:, 2:3]) * torch.stack([incident[:, 3].cos(), incident[:, 3].sin()], 1)
-    centres = incident[:, 4:] + 60 * slope + torch.randn(500, 2, generator=random)
+    depth = (frame.z + beyond)[None, :, None]
+    noise = torch.randn(500, detector.n_layers, 2, generator=random)
+    centres = incident[:, None, 4:] + depth * slope[:, None] + noise
     frame.encoder.fit(incident)
-    frame.fit(incident, centres[:, None], torch.ones(500, 1))
-    torch.testing.assert_close(frame.depth(incident), torch.full((500, 1), 60.0), atol=3.0, rtol=0)
+    frame.fit(incident, centres, torch.ones(500, detector.n_layers))
+    found = frame.depth(incident) - frame.z
+    torch.testing.assert_close(found, torch.full_like(found, beyond), atol=3.0 if beyond < 0 else 0.3, rtol=0)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(5, 5), (9, 9), (6, 4), (1, 3), (16, 9)])

@@ -225,7 +225,7 @@ class Approach(ABC, Generic[ConfigT]):
 
     @property
     def prepare_showers(self) -> int:
-        """Number of training showers that `prepare` sees at most; they are dense in memory (600 MB here)."""
+        """Number of training showers that `prepare` sees at most; they are dense in memory."""
         return max(500, min(5000, 150_000_000 // self.detector.n_cells))
 
     def prepare(self, sample: Batch) -> None:

@@ -21,8 +21,6 @@ MAP_WIDTHS = (0.4, 0.85, 1.8)
 """Cells: widths of the bells around the axis that the networks of cells see."""
 ROUNDING = 1e-3
 """Cells by which an impact point may lie outside the central cell."""
-LARGEST_SHIFT = 5.0
-"""Largest shift of the depth at which the axis is taken, in thicknesses of the layer."""
 
 
 @dataclass(frozen=True)
@@ -202,4 +200,11 @@ class Frame(nn.Module):
         ridge = 1e-3 * torch.diag(torch.diagonal(normal)) + 1e-9 * torch.eye(2)
         right = (weight * basis * beyond[..., None]).sum((0, 1, 2))
         found = torch.linalg.solve(normal + ridge, right)
-        self.shift.copy_(found.clamp(-LARGEST_SHIFT, LARGEST_SHIFT))
+        largest = self._largest_shift()
+        self.shift.copy_(found.clamp(-largest, largest))
+
+    def _largest_shift(self) -> float:
+        """Thicknesses of a layer from one to the next: the axis is taken within a layer of where it is drawn."""
+        if len(self.z) < 2:
+            return 1.0
+        return max(float((self.z.diff() / self.thickness[1:]).mean()), 1.0)

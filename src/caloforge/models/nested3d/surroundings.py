@@ -139,9 +139,11 @@ class Shapes(nn.Module):
         slopes = torch.linspace(math.log(0.15), math.log(1.0), round_shapes + directional).exp()
         self.slopes = nn.Parameter(slopes)
         self.of_places = nn.Parameter(torch.zeros(round_shapes + directional, ROUND - 1))
-        self.of_direction = nn.Parameter(torch.zeros(directional, 2, 3))
-        with torch.no_grad():
-            self.of_direction[:, 0, 0] = 1.0
+        self.of_direction: nn.Parameter | None = None
+        if directional:
+            self.of_direction = nn.Parameter(torch.zeros(directional, 2, 3))
+            with torch.no_grad():
+                self.of_direction[:, 0, 0] = 1.0
         angle = torch.atan2(places[:, 10], places[:, 9])
         turned = angle - 2 * math.pi * torch.arange(DIRECTIONS)[:, None] / DIRECTIONS
         near = torch.stack([torch.ones_like(radius), radius / 10, torch.exp(-radius / 3)])
@@ -156,7 +158,7 @@ class Shapes(nn.Module):
         logits = weights @ self.radial.T
         n_round = logits.shape[0] - self.directional
         parts = [logits[:n_round]]
-        if self.directional:
+        if self.of_direction is not None:
             pointing = torch.einsum("sok,dokc->sdc", self.of_direction, self.cosines)
             parts.append((logits[n_round:, None] + pointing).flatten(0, 1))
         return torch.cat(parts).softmax(1)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-N_PLACES = 17
-
 
 def place_features(x: Tensor, y: Tensor) -> Tensor:
     """Describe places in a layer.
@@ -16,7 +14,7 @@ def place_features(x: Tensor, y: Tensor) -> Tensor:
         y: Likewise.
 
     Returns:
-        (n, `N_PLACES`).
+        (n, 17).
     """
     r = (x.square() + y.square()).sqrt()
     known = [
