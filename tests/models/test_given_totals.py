@@ -39,10 +39,11 @@ def test_full_and_empty_passes_are_certain() -> None:
     assert torch.equal(log_probability_of_hits(torch.randn(2, 2), hit), torch.zeros(2))
 
 
-def test_the_likelihood_of_hits_has_no_favourite_cut() -> None:
+@pytest.mark.parametrize("further", [3.0, 20.0, -40.0])
+def test_the_likelihood_of_hits_has_no_favourite_cut(further: float) -> None:
     hit = torch.tensor([[True, False, False, True, False]])
     logit = torch.tensor([[1.0, 0.5, -1.0, 0.2, -3.0]])
-    there = log_probability_of_hits(logit + 3.0, hit)
+    there = log_probability_of_hits(logit + further, hit)
     torch.testing.assert_close(there, log_probability_of_hits(logit, hit), rtol=1e-3, atol=1e-3)
 
 

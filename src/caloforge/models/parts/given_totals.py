@@ -22,6 +22,8 @@ from caloforge.models.parts.mixtures import NARROWEST, WIDEST, log_weights
 NODES, SPACING = 11, 0.9
 """Nodes of the quadrature and their distance, in widths of the integrand."""
 NEWTON_STEPS = 6
+FURTHEST = 4.0
+"""The search for a cut begins at most so far below the lowest hit: cells that cannot be hit lie far below."""
 
 
 def log_probability_of_hits(logit: Tensor, hit: Tensor, shift: Tensor | None = None) -> Tensor:
@@ -48,7 +50,7 @@ def log_probability_of_hits(logit: Tensor, hit: Tensor, shift: Tensor | None = N
     open_rows = ((n_hits > 0) & (n_hits < hit.shape[1])).nonzero()[:, 0]
     logit, hit = logit.index_select(0, open_rows), hit.index_select(0, open_rows).to(logit.dtype)
     with torch.no_grad():
-        cut = torch.zeros_like(logit[:, :1])
+        cut = _first_cut(logit, hit)
         spread = cut
         for _ in range(NEWTON_STEPS):
             chance = torch.sigmoid(logit - cut)
@@ -109,6 +111,14 @@ def log_density_of_parts(
     joint = each.new_zeros(n_groups, NODES).index_add(0, group, each)
     integral = torch.logsumexp(joint, 1) + (SPACING * spread).log()
     return torch.where(size > 1, integral, torch.zeros_like(integral))
+
+
+def _first_cut(logit: Tensor, hit: Tensor) -> Tensor:
+    """Between the lowest logit of as many cells as are hit and the next, (n, 1): where the search for a cut begins."""
+    ranked = logit.sort(1, descending=True).values
+    number = hit.sum(1, keepdim=True).long()
+    lowest, following = ranked.gather(1, number - 1), ranked.gather(1, number)
+    return torch.maximum((lowest + following) / 2, lowest - FURTHEST)
 
 
 def _nodes(like: Tensor, shift: Tensor | None) -> Tensor:
