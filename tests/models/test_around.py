@@ -187,19 +187,18 @@ def test_every_second_layer_stands_beside_the_layers_around_it() -> None:
     assert float(same[0]) == pytest.approx(float(same[1]), rel=0.15)
 
 
-def test_hits_next_to_energetic_ones_are_energetic() -> None:
+def test_hits_that_touch_others_have_more_energy() -> None:
     model = make(3, directional=0)
     with torch.no_grad():
-        model.clusters.part_beside.bias.fill_(2.0)
-        model.weights_next[1] = torch.tensor([-2.0, 0.0, 2.0])
-    _, cell, energy, _ = draw(model, torch.full((4000, 1), 2.0))
-    pairs = [values.reshape(4000, 2) for values in (cell, energy)]
-    distance = model.cells.rows[pairs[0]].diff(dim=1).abs() + model.cells.columns[pairs[0]].diff(dim=1).abs()
-    apart = (distance[:, 0] > 1) & (pairs[1] > 0).all(1)
-    beside = (distance[:, 0] == 1) & (pairs[1] > 0).all(1)
-    ratio = (pairs[1].log().diff(dim=1).abs())[:, 0]
-    assert beside.sum() > 200
-    assert ratio[beside].mean() < 0.95 * ratio[apart].mean()
+        model.clusters.part_beside.bias.fill_(1.0)
+        model.weights_beside[1:, 2] = 2.0
+    row, cell, energy, _ = draw(model, torch.full((4000, 1), 4.0))
+    n_cells = model.cells.n_cells
+    cells = torch.zeros(4000 * n_cells).index_add(0, row * n_cells + cell, energy).reshape(4000, n_cells)
+    row, cell = (cells > 0).nonzero().unbind(1)
+    beside = model.cells.beside[:, :8][cell]
+    touches = ((cells[row[:, None], beside.clamp(min=0)] > 0) & (beside >= 0)).any(1)
+    assert cells[row, cell][touches].mean() > 1.3 * cells[row, cell][~touches].mean()
 
 
 def test_directional_shapes_point_in_eight_directions() -> None:

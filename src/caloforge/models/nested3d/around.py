@@ -1,10 +1,9 @@
 """The hits around the window of a layer: few, in many cells, so that they are drawn hit by hit, not cell by cell.
 
 Each hit is placed, relative to the window, by a mixture of transverse shapes whose weights depend on the layer, or
-beside another hit (`clusters`). Two hits in one cell: one of them goes elsewhere. Shapes are round, or point in one of
-eight directions. A hit that would lie beyond the edge of the readout is mirrored at the window to the other side, in
-the likelihood too. Energies come in two steps, cells of even row plus column first, the others then: those that a
-particle crosses one after the other share what it leaves.
+beside another hit (`clusters`). Two hits in one cell: the second goes elsewhere. Hits that touch others have more
+energy. Shapes are round, or point in one of eight directions. A hit that would lie beyond the edge of the readout is
+mirrored at the window to the other side, in the likelihood too.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.models.nested3d.clusters import Clusters
-from caloforge.models.nested3d.surroundings import BLOCK, NEAREST, NEXT, Shapes, Surroundings
+from caloforge.models.nested3d.surroundings import BLOCK, NEAREST, Shapes, Surroundings
 from caloforge.models.parts.given_totals import log_density_of_parts
 from caloforge.models.parts.hit_energies import (
     ANCHOR,
@@ -30,8 +29,6 @@ from caloforge.models.parts.mixtures import log_density, running_sum, signed_sum
 NOISE_PER_HIT = 5
 MOST_TOUCHING = 5
 """Touching hits that count at most."""
-FARTHEST = 12.0
-"""What the energies of neighbours tell at most."""
 LEAST_PROBABILITY = 1e-12
 
 
@@ -53,7 +50,6 @@ class Around(nn.Module):
 
     to_steps: Tensor
     signed: Tensor
-    second: Tensor
     sum_shapes: Tensor
     sum_cells: Tensor
     sum_blocks: Tensor
@@ -83,13 +79,10 @@ class Around(nn.Module):
         self.weights = nn.Linear(n_inputs, mixtures)
         self.weights_of_place = nn.Parameter(torch.zeros(surroundings.places.shape[1], mixtures))
         self.weights_beside = nn.Parameter(torch.zeros(MOST_TOUCHING + 1, mixtures))
-        self.weights_next = nn.Parameter(torch.zeros(3, mixtures))
         self.normals = nn.Parameter(first_normals(mixtures))
         for layer in (head, self.weights):
             nn.init.normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
-        second = (surroundings.rows + surroundings.columns) % 2
-        self.register_buffer("second", second.float(), persistent=False)
         self.register_buffer("to_steps", to_steps(mixtures), persistent=False)
         self.register_buffer("signed", signed_sum(mixtures), persistent=False)
         self.register_buffer("sum_shapes", running_sum(self.shapes.number), persistent=False)
@@ -132,18 +125,11 @@ class Around(nn.Module):
         of_places = (counts[row] * (places + LEAST_PROBABILITY).log()).sum()
 
         beside = around.beside[:, :NEAREST][cell]
-        there = energies[row[:, None], beside.clamp(min=0)] * (beside >= 0)
-        weight = self._weights(inputs, row, cell, (there > 0).to(inputs.dtype))
+        touched = hit[row[:, None], beside.clamp(min=0)] & (beside >= 0)
+        weight = self._weights(inputs, row, cell, touched)
         mean, log_sigma = (values.expand(len(row), -1) for values in self.normals.unbind(0))
         value = log_excess(energies[hit], self.threshold)
-        next_to = there[:, None, :NEXT]
-        excess = (next_to - self.threshold).clamp(min=0)
-
-        def of_next(stretched: Tensor) -> Tensor:
-            return self._of_next(cell, excess * stretched[..., None].exp(), (next_to > 0).to(inputs.dtype))
-
-        together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), shift, of_next)
-        weight = weight + of_next(torch.zeros_like(value)[:, None])[:, 0]
+        together = log_density_of_parts((weight, mean, log_sigma), value, row, len(hit), shift)
         of_each = ANCHOR * counts[row] * log_density(weight, mean, log_sigma, value)
         return of_places, (counts * together).sum() + of_each.sum()
 
@@ -151,23 +137,8 @@ class Around(nn.Module):
         """Weights of the normals of hits that know which cells touching theirs (n_hits, `NEAREST`) are hit."""
         weight: Tensor = self.weights(inputs).index_select(0, row)
         weight = weight + (self.cells.places @ self.weights_of_place).index_select(0, cell)
-        number = touched.sum(1).clamp(max=float(MOST_TOUCHING)).long()
+        number = touched.long().sum(1).clamp(max=MOST_TOUCHING)
         return weight + self.weights_beside.index_select(0, number)
-
-    def _of_next(self, cell: Tensor, excess: Tensor, there: Tensor) -> Tensor:
-        """What cells next to those of the second step add to the weights of these, (n_hits, n, mixtures).
-
-        Args:
-            cell: (n_hits,).
-            excess: (n_hits, n, `NEXT`) energies of the cells next to them above threshold, before they are stretched.
-            there: (n_hits, n, `NEXT`), 1 for those that are hit.
-        """
-        each = (excess + self.threshold).log1p() * there
-        sums = each.sum(2)
-        known = torch.stack([there.sum(2).expand_as(sums), sums, each.square().sum(2) / 4], -1)
-        known = known.clamp(max=FARTHEST) * self.second.index_select(0, cell)[:, None, None]
-        added: Tensor = known @ self.weights_next
-        return added
 
     def sample(
         self, inputs: Tensor, hits: Tensor, excess: Tensor, centre: Tensor | None, noise: Tensor
@@ -201,9 +172,9 @@ class Around(nn.Module):
             mirrored = around.mirrored(elsewhere.clamp(min=0), middle)
             elsewhere = torch.where(elsewhere >= 0, mirrored, elsewhere)
 
-        # of hits in one cell the last of its layer stays; small numbers, for the table is large
+        # of hits in one cell the first of its layer stays; small numbers, for the table is large
         small = torch.uint8 if self.most < 255 else torch.int32
-        order, base = (slot + 1).to(small), row * around.n_cells
+        order, base = (self.most - slot).to(small), row * around.n_cells
         taken = torch.zeros(n * around.n_cells, dtype=small, device=device)
         taken = taken.scatter_reduce(0, base + first, order, "amax")
         stays = taken.index_select(0, base + first) == order
@@ -216,18 +187,14 @@ class Around(nn.Module):
 
         touching = around.beside[:, :NEAREST].index_select(0, cell)
         at = base[:, None] + touching.clamp(min=0)
-        touched = taken.index_select(0, at.flatten()).reshape(at.shape).long() * (touching >= 0)
-        weight = self._weights(inputs, row, cell, (touched > 0).to(inputs.dtype))
+        touched = (taken.index_select(0, at.flatten()).reshape(at.shape) > 0) & (touching >= 0)
+        weight = self._weights(inputs, row, cell, touched)
         n_normals = self.normals.shape[1]
         steps = self.normals.flatten() @ self.to_steps[n_normals:, n_normals:].T
-        steps = steps.unflatten(0, (2, n_normals))
-        own_excess = self._excess(steps, weight, uniform[:, 2], own[:, 4])
-        # the second step: who stands next to a hit is told by its number in the layer
-        index = torch.arange(cell.shape[0], device=device)[:, None] - slot[:, None] + touched[:, :NEXT] - 1
-        there = (touched[:, :NEXT] > 0).to(inputs.dtype)
-        next_to = own_excess.index_select(0, index.flatten().clamp(min=0)).reshape(there.shape)
-        weight = weight + self._of_next(cell, next_to[:, None], there[:, None])[:, 0]
-        own_excess = alive * self._excess(steps, weight, uniform[:, 2], own[:, 4])
+        mean, log_sigma = choose_normal(
+            steps.unflatten(0, (2, n_normals)), weight, -uniform[:, 2], self.signed
+        )
+        own_excess = alive * draw_excess(mean, log_sigma, own[:, 4])
         sums, living = (inputs.new_zeros(n).scatter_add(0, row, values) for values in (own_excess, alive))
         factor = (excess.flatten() / sums.clamp(min=1e-4)).index_select(0, row)
         energy = alive * self.threshold + own_excess * factor
@@ -243,11 +210,6 @@ class Around(nn.Module):
         begin = (self.pool * torch.arange(n_showers, device=device)[:, None]).expand(-1, n_layers).flatten()
         number = number % self.pool + begin.index_select(0, row)
         return noise.reshape(-1, NOISE_PER_HIT).index_select(0, number)
-
-    def _excess(self, steps: Tensor, weight: Tensor, uniform: Tensor, normal: Tensor) -> Tensor:
-        """Draw what hits have above threshold, (n_hits,)."""
-        mean, log_sigma = choose_normal(steps, weight, -uniform, self.signed)
-        return draw_excess(mean, log_sigma, normal)
 
     def _places(self, mixing: Tensor, for_shape: Tensor, uniform: Tensor) -> Tensor:
         """Draw cells by the inverse of running sums: the shape, then the block, then the cell, (n_hits,).

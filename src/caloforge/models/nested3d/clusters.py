@@ -93,7 +93,10 @@ class Clusters(nn.Module):
         table[row, cell] = before
         earlier = (table[row[:, None], origin.clamp(min=0)] < before[:, None]) & (origin >= 0)
         kernel = self.beside_logits.softmax(0)
-        lost = ((self.cells.beside < 0).to(inputs.dtype) @ kernel)[cell]
+        both = (
+            kernel + kernel[self.cells.opposite]
+        )  # of two hits beside one another, each blocks the other's cell
+        lost = ((self.cells.beside < 0).to(inputs.dtype) @ kernel)[cell] + earlier.to(inputs.dtype) @ both
         of_beside = earlier.to(inputs.dtype) @ kernel + _sum_before(lost, order, row, number) * alone
         of_beside = of_beside / before.clamp(min=1)
         of_across, near = self._of_across(hit, row, torch.cat([cell[:, None], origin], 1), alone)

@@ -25,8 +25,8 @@ STEPS = tuple(
     )
 )
 """From a hit to the cells beside it, the nearest first: rows, columns."""
-NEXT, NEAREST = 4, 8
-"""So many of them have a side, and a side or a corner, in common with it."""
+NEAREST = 8
+"""So many of them touch it."""
 DIRECTIONS = 8
 ROUND = 9
 """The first so many features of places know no direction."""

@@ -11,7 +11,6 @@ the peak.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -71,7 +70,6 @@ def log_density_of_parts(
     group: Tensor,
     n_groups: int,
     shift: Tensor | None = None,
-    more: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Logarithm of the density of the ratios of numbers that are drawn on their own and then stretched to a sum.
 
@@ -84,8 +82,6 @@ def log_density_of_parts(
         group: (n,) which of the groups, each with a sum of its own, a number belongs to.
         n_groups: Number of groups.
         shift: (n_groups,) as in `log_probability_of_hits`.
-        more: What to add to the logarithms of weights, (n, NODES, n_components), if others of the group are known
-            without the stretching: given the logarithms of what all are to be multiplied by, (n, NODES).
 
     Returns:
         (n_groups,): 0 for groups of less than two numbers.
@@ -103,11 +99,9 @@ def log_density_of_parts(
         middle = empty.index_add(0, group, precision * (centre - value)) / total
         spread = total.rsqrt()
         shifts = middle[:, None] + spread[:, None] * _nodes(value, shift)
-    stretched = shifts[group]
-    pull = (value[:, None] + stretched)[:, :, None] - mean[:, None]
+    pull = (value[:, None] + shifts[group])[:, :, None] - mean[:, None]
     log_normal = -0.5 * (pull * (-log_sigma)[:, None].exp()).square() - log_sigma[:, None]
-    weights = weight[:, None] if more is None else log_weights(raw[:, None] + more(stretched))
-    each = torch.logsumexp(weights + log_normal, 2) - 0.5 * math.log(2 * math.pi)
+    each = torch.logsumexp(weight[:, None] + log_normal, 2) - 0.5 * math.log(2 * math.pi)
     joint = each.new_zeros(n_groups, NODES).index_add(0, group, each)
     integral = torch.logsumexp(joint, 1) + (SPACING * spread).log()
     return torch.where(size > 1, integral, torch.zeros_like(integral))
