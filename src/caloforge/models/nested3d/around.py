@@ -147,7 +147,7 @@ class Around(nn.Module):
 
         Args:
             inputs: (n_showers * n_layers, n_inputs).
-            hits: (n_showers, n_layers), at most `most`.
+            hits: (n_showers, n_layers); those beyond `most` find no place.
             excess: (n_showers, n_layers) energy above hits * threshold.
             centre: As in `likelihood`.
             noise: (n_showers, noise_size), standard normal.
@@ -165,7 +165,8 @@ class Around(nn.Module):
         cell = self._places(
             self.mixing(inputs).softmax(1).index_select(0, row), uniform[:, :1], uniform[:, 3:]
         )
-        first, elsewhere = self.clusters.draw(inputs, hits, row, slot, cell, uniform[:, :2].flip(1))
+        placed = hits.clamp(max=float(self.most))
+        first, elsewhere = self.clusters.draw(inputs, placed, row, slot, cell, uniform[:, :2].flip(1))
         if centre is not None:
             middle = centre.index_select(0, row)
             first = around.mirrored(first, middle)

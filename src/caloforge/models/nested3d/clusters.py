@@ -173,7 +173,7 @@ class Clusters(nn.Module):
         own = number.index_select(0, row)
         from_previous = which - skipped + own * (which >= skipped).to(hits.dtype)
         parent = start.index_select(0, row) + torch.where(goes_across, from_previous, which)
-        parent = parent.long().clamp(min=0, max=max(len(cell) - 1, 0))
+        parent = parent.long()
         wants = goes_across | goes_beside
         moved = self.moved.flatten()
         width = self.moved.shape[1]
