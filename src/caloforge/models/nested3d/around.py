@@ -3,7 +3,7 @@
 Each hit is placed, relative to the window, by a mixture of transverse shapes whose weights depend on the layer, or
 beside another hit (`clusters`). Two hits in one cell: the second goes elsewhere. Hits that touch others have more
 energy. Shapes are round, or point in one of eight directions. A hit that would lie beyond the edge of the readout is
-mirrored at the window to the other side, in the likelihood too.
+mirrored at the window to the other side, in the likelihood too if it stands on its own.
 """
 
 from __future__ import annotations

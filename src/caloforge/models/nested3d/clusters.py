@@ -4,7 +4,10 @@ A particle that crosses a layer at an angle leaves energy in several cells, and 
 of a layer, in an order that means nothing, stand one by one either where a shape puts them, or beside one of the hits
 before them; and in every second layer, also beside one of the hits of the layers before and after. The likelihood is
 that of one random order, which is a bound on that of all (Uria, Murray and Larochelle, arXiv:1310.1757), and it is
-exactly what is drawn.
+what is drawn but for a few per cent of the hits: those that lose their cell on their own or beside a neighbouring layer
+(docs/lab.md, 70), and those beside others that are mirrored at the window.
+
+Cells of neighbouring layers are compared relative to their windows, which follow the axis.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from caloforge.models.parts.mixtures import running_sum
 DEPTH = 4
 """Hits that can stand beside one another in a row: generations after the first hit of a cluster."""
 NOT_HIT = 2**30
+"""Place in the order of a cell that is not hit: after all hits."""
 
 
 class Clusters(nn.Module):
@@ -93,9 +97,8 @@ class Clusters(nn.Module):
         table[row, cell] = before
         earlier = (table[row[:, None], origin.clamp(min=0)] < before[:, None]) & (origin >= 0)
         kernel = self.beside_logits.softmax(0)
-        both = (
-            kernel + kernel[self.cells.opposite]
-        )  # of two hits beside one another, each blocks the other's cell
+        # of two hits beside one another, each blocks the other's cell
+        both = kernel + kernel[self.cells.opposite]
         lost = ((self.cells.beside < 0).to(inputs.dtype) @ kernel)[cell] + earlier.to(inputs.dtype) @ both
         of_beside = earlier.to(inputs.dtype) @ kernel + _sum_before(lost, order, row, number) * alone
         of_beside = of_beside / before.clamp(min=1)

@@ -204,7 +204,7 @@ class Frame(nn.Module):
         self.shift.copy_(found.clamp(-largest, largest))
 
     def _largest_shift(self) -> float:
-        """Thicknesses of a layer from one to the next: the axis is taken within a layer of where it is drawn."""
+        """Thicknesses of a layer from one to the next: the most that each coefficient of the depth may be."""
         if len(self.z) < 2:
             return 1.0
         return max(float((self.z.diff() / self.thickness[1:]).mean()), 1.0)

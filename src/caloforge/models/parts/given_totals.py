@@ -22,7 +22,8 @@ NODES, SPACING = 11, 0.9
 """Nodes of the quadrature and their distance, in widths of the integrand."""
 NEWTON_STEPS = 6
 FURTHEST = 4.0
-"""The search for a cut begins at most so far below the lowest hit: cells that cannot be hit lie far below."""
+"""The search for a cut begins at most so far below the lowest of the highest logits, as many as there are hits: cells
+that cannot be hit lie far below."""
 
 
 def log_probability_of_hits(logit: Tensor, hit: Tensor, shift: Tensor | None = None) -> Tensor:
