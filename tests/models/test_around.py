@@ -114,8 +114,7 @@ def test_pairs_are_placed_as_often_as_the_likelihood_says(
         assert ((found - expected).abs() / (error + 2e-4)).max() < 5
 
 
-def test_probabilities_of_a_second_hit_sum_to_one(around: Around) -> None:
-    """Of all pairs with the same first hit, and of those in layers before and after."""
+def test_a_second_hit_is_as_probable_as_its_shape_and_the_first_say(around: Around) -> None:
     n_cells = around.cells.n_cells
     pairs = torch.zeros(n_cells, n_cells, dtype=torch.bool)
     pairs[torch.arange(n_cells), torch.arange(n_cells)] = True
@@ -129,6 +128,28 @@ def test_probabilities_of_a_second_hit_sum_to_one(around: Around) -> None:
         expected = (1 - part) * alone_of + part * kernel_of(around)[17]
     assert second.sum() > n_cells / 4
     torch.testing.assert_close(found[second], expected[cell[second]])
+
+
+@pytest.mark.parametrize("others", [(17, 30), (17, None), (None, 30), (None, None)])
+def test_probabilities_of_a_hit_between_others_sum_to_one(others: tuple[int | None, int | None]) -> None:
+    """Of all cells of a hit whose layers before and after have a hit each, or none."""
+    model = make(layers=3)
+    n_cells = model.cells.n_cells
+    hit = torch.zeros(n_cells, 3, n_cells, dtype=torch.bool)
+    hit[torch.arange(n_cells), 1, torch.arange(n_cells)] = True
+    for layer, cell in zip((0, 2), others, strict=True):
+        if cell is not None:
+            hit[:, layer, cell] = True
+    hit = hit.flatten(0, 1)
+    with torch.no_grad():
+        model.clusters.part_across.bias.fill_(0.5)
+        alone_of = (model.mixing(torch.zeros(1, 2)).softmax(1) @ model.shapes())[0]
+        row, cell = hit.nonzero().unbind(1)
+        found = model.clusters.probability(torch.zeros(3 * n_cells, 2), hit, alone_of[cell])
+    middle = row % 3 == 1
+    assert float(found[middle].sum()) == pytest.approx(1.0, abs=1e-5)
+    torch.testing.assert_close(found[~middle], alone_of[cell[~middle]])
+    assert (others == (None, None)) == torch.allclose(found[middle], alone_of)
 
 
 def clustered(n: int, layers: int) -> tuple[Around, torch.Tensor]:
