@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from caloforge.models.nested3d import clusters
 from caloforge.models.nested3d.around import NOISE_PER_HIT, Around
 from caloforge.models.nested3d.surroundings import Shapes, Surroundings
 
@@ -70,17 +71,21 @@ def test_layers_of_a_shower_share_no_random_numbers(around: Around) -> None:
     assert float(same) < 0.1
 
 
-def kernel_of(around: Around) -> torch.Tensor:
-    """Where a hit beside one in each cell stands, and on its own where that is nowhere, (n_cells, n_cells)."""
+def steps_of(around: Around) -> torch.Tensor:
+    """Where a step from each cell leads, (n_cells, n_cells)."""
     cells = around.cells
-    alone = (around.mixing(torch.zeros(1, 2)).softmax(1) @ around.shapes())[0]
-    chances = around.clusters.beside_logits.softmax(0)
     kernel = torch.zeros(cells.n_cells, cells.n_cells)
-    for step, chance in enumerate(chances):
+    for step, chance in enumerate(around.clusters.beside_logits.softmax(0)):
         there = cells.beside[:, step] >= 0
         kernel[there, cells.beside[there, step]] += chance
-        kernel[~there] += chance * alone
     return kernel
+
+
+def kernel_of(around: Around) -> torch.Tensor:
+    """Where a hit beside one in each cell stands, and on its own where that is nowhere, (n_cells, n_cells)."""
+    alone = (around.mixing(torch.zeros(1, 2)).softmax(1) @ around.shapes())[0]
+    kernel = steps_of(around)
+    return kernel + (1 - kernel.sum(1, keepdim=True)) * alone
 
 
 @pytest.mark.parametrize("centre", [None, (7, 7), (7, 11), (2, 12)])
@@ -125,7 +130,8 @@ def test_a_second_hit_is_as_probable_as_its_shape_and_the_first_say(around: Arou
         found = around.clusters.probability(torch.zeros(n_cells, 2), pairs, alone_of[cell])
         second = (cell != 17) & (found != alone_of[cell])  # those that come after 17 in the order
         part = torch.sigmoid(around.clusters.part_beside.bias) * (0.5 * 2 / 1.5)
-        expected = (1 - part) * alone_of + part * kernel_of(around)[17]
+        first = alone_of[17] * steps_of(around)[17]  # of the second if its own cell is 17
+        expected = (1 - part) * (alone_of + first) + part * kernel_of(around)[17]
     assert second.sum() > n_cells / 4
     torch.testing.assert_close(found[second], expected[cell[second]])
 
@@ -188,6 +194,41 @@ def test_the_likelihood_finds_how_hits_cluster() -> None:
     assert float(clusters.across_logits.detach().softmax(0)[0]) == pytest.approx(0.42, abs=0.1)
     again = drawn(model, 1000, 3, seed=2)
     assert touching(model, again) == pytest.approx(touching(model, cells), rel=0.1)
+
+
+def test_draws_are_as_probable_as_the_likelihood_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many hits in one another's way: the likelihood of draws, in their order, is flat where they were drawn."""
+    model = make(3, directional=0, layers=3)
+    core = model.clusters
+    with torch.no_grad():
+        core.part_beside.bias.fill_(0.0)
+        core.part_across.bias.fill_(0.5)
+    parameters = [core.part_beside.bias, core.part_across.bias, core.beside_logits, core.across_logits]
+    n_cells, scores = model.cells.n_cells, []
+    for seed in range(40):
+        row, cell, energy, _ = draw(model, torch.full((400, 3), 7.0), seed)
+        cells = torch.zeros(1200 * n_cells).index_add(0, row * n_cells + cell, energy)
+        place = torch.zeros(1200 * n_cells, dtype=torch.long)
+        place[(row * n_cells + cell)[energy > 0]] = torch.arange(len(row))[energy > 0]
+
+        def as_drawn(
+            number: torch.Tensor,
+            row: torch.Tensor,
+            cell: torch.Tensor,
+            shift: torch.Tensor | None,
+            place: torch.Tensor = place,
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            order = place[row * n_cells + cell].argsort()
+            back = torch.empty_like(order).index_copy(0, order, torch.arange(len(order)))
+            return order, back - (number.cumsum(0) - number)[row]
+
+        monkeypatch.setattr(clusters, "order_of_hits", as_drawn)
+        likelihood = model.likelihood(torch.zeros(1200, 2), cells.reshape(1200, n_cells), None)[0]
+        slopes = torch.autograd.grad(likelihood / 400, parameters)
+        scores.append(torch.stack([slopes[0][0], slopes[1][0], *slopes[2][:8:4], slopes[3][0]]))
+    found = torch.stack(scores)
+    pull = found.mean(0) / (found.std(0) / len(scores) ** 0.5)
+    assert float(pull.abs().max()) < 4
 
 
 def touching(model: Around, cells: torch.Tensor) -> float:

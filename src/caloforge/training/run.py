@@ -133,11 +133,11 @@ def describe(
 
 
 def commit() -> str:
-    """Return the git commit of the code, empty if it is not run from a repository."""
+    """Return the git commit of the code, with '-dirty' for changes after it; empty outside of a repository."""
     place = Path(caloforge.__file__).parent
     try:
         answer = subprocess.run(
-            ["git", "-C", str(place), "rev-parse", "HEAD"],
+            ["git", "-C", str(place), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
             capture_output=True,
             text=True,
             check=False,

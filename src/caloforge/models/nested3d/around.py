@@ -185,6 +185,7 @@ class Around(nn.Module):
         alive = (stays | goes).to(inputs.dtype)
         if centre is not None:
             alive = alive * around.inside(cell, middle).to(inputs.dtype)
+        taken = taken.scatter_reduce(0, base + cell, goes.to(small), "amax")
 
         touching = around.beside[:, :NEAREST].index_select(0, cell)
         at = base[:, None] + touching.clamp(min=0)

@@ -2,10 +2,10 @@
 
 A particle that crosses a layer at an angle leaves energy in several cells, and goes on into the next layer. So the hits
 of a layer, in an order that means nothing, stand one by one either where a shape puts them, or beside one of the hits
-before them; and in every second layer, also beside one of the hits of the layers before and after. The likelihood is
-that of one random order, which is a bound on that of all (Uria, Murray and Larochelle, arXiv:1310.1757), and it is
-what is drawn but for a few per cent of the hits: those that lose their cell on their own or beside a neighbouring layer
-(docs/lab.md, 70), and those beside others that are mirrored at the window.
+before them; and in every second layer, also beside one of the hits of the layers before and after. One whose cell is
+taken goes where a shape puts it, one on its own beside the hit that is there; if that is taken too, nowhere. The
+likelihood is that of one random order, which is a bound on that of all (Uria, Murray and Larochelle, arXiv:1310.1757),
+and for hits that are mirrored at the window, that of those on their own.
 
 Cells of neighbouring layers are compared relative to their windows, which follow the axis.
 """
@@ -99,40 +99,46 @@ class Clusters(nn.Module):
         kernel = self.beside_logits.softmax(0)
         # of two hits beside one another, each blocks the other's cell
         both = kernel + kernel[self.cells.opposite]
-        lost = ((self.cells.beside < 0).to(inputs.dtype) @ kernel)[cell] + earlier.to(inputs.dtype) @ both
-        of_beside = earlier.to(inputs.dtype) @ kernel + _sum_before(lost, order, row, number) * alone
+        earlier = earlier.to(inputs.dtype)
+        lost = ((self.cells.beside < 0).to(inputs.dtype) @ kernel)[cell] + earlier @ both
+        of_beside = earlier @ kernel + _sum_before(lost, order, row, number) * alone
         of_beside = of_beside / before.clamp(min=1)
-        of_across, near = self._of_across(hit, row, torch.cat([cell[:, None], origin], 1), alone)
+        from_cells, from_edge, near = self._of_across(hit, row, torch.cat([cell[:, None], origin], 1))
+        blocked = _sum_before(from_cells, order, row, number)
+        of_across = (from_cells + (from_edge + blocked) * alone) / near[row].clamp(min=1)
         across, beside = self._parts(inputs, row, before, number, near)
-        return across * of_across + (1 - across) * (beside * of_beside + (1 - beside) * alone)
+        shapes = alone.new_zeros(hit.shape).index_put((row, cell), alone)
+        beside_first = earlier * shapes[row[:, None], origin.clamp(min=0)]
+        of_shapes = alone + beside_first @ kernel
+        return across * of_across + (1 - across) * (beside * of_beside + (1 - beside) * of_shapes)
 
-    def _of_across(self, hit: Tensor, row: Tensor, origin: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
-        """Probability of each hit's cell if it stands beside one of the layers before and after, (n_hits,).
+    def _of_across(self, hit: Tensor, row: Tensor, origin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Ways from the hits of the layers before and after into the cell of each hit.
 
         Args:
             hit: (n, n_around).
             row: (n_hits,) the layer of each hit.
             origin: (n_hits, 1 + n_steps) cells from which steps of `across_logits` lead to it; -1 if there is none.
-            alone: (n_hits,) see `probability`.
 
         Returns:
-            The probability, and the number of hits of the layers before and after each, (n,); 0 for those that do not
-            look at them.
+            Sums over the hits of the layers before and after of the probabilities that a step leads to the cell, and
+            beyond all cells, both (n_hits,); and the number of those hits, (n,), 0 for layers that do not look at them.
         """
         n, device = len(hit), hit.device
         kernel = self.across_logits.softmax(0)
-        lost = (self.moved < 0).to(alone.dtype) @ kernel
-        losing = alone.new_zeros(n).index_add(0, row, lost[origin[:, 0]])
+        lost = (self.moved < 0).to(kernel.dtype) @ kernel
+        losing = kernel.new_zeros(n).index_add(0, row, lost[origin[:, 0]])
         number = hit.sum(1)
         layer = torch.arange(n, device=device) % self.n_layers
-        chance, near = torch.zeros_like(alone), torch.zeros_like(number)
+        to_cell, beyond = kernel.new_zeros(len(row)), kernel.new_zeros(len(row))
+        near = torch.zeros_like(number)
         for step, exists in ((-1, layer > 0), (1, layer < self.n_layers - 1)):
             neighbour = ((torch.arange(n, device=device) + step) * exists)[row]
             there = hit[neighbour[:, None], origin.clamp(min=0)] & (origin >= 0) & exists[row, None]
-            chance = chance + there.to(alone.dtype) @ kernel + exists[row] * losing[neighbour] * alone
+            to_cell = to_cell + there.to(kernel.dtype) @ kernel
+            beyond = beyond + exists[row] * losing[neighbour]
             near = near + exists * number.roll(-step)
-        near = near * (layer % 2)
-        return chance / near[row].clamp(min=1), near
+        return to_cell, beyond, near * (layer % 2)
 
     def draw(
         self, inputs: Tensor, hits: Tensor, row: Tensor, slot: Tensor, cell: Tensor, uniform: Tensor
@@ -145,13 +151,14 @@ class Clusters(nn.Module):
             row: (n_hits,) the layer of each hit.
             slot: (n_hits,) its number in its layer.
             cell: (n_hits,) where each would stand on its own.
-            uniform: (n_hits, 2) from 0 to 1.
+            uniform: (n_hits, 2) from 0 to 1; the second chooses among hits before it, in an order that means nothing,
+                and may have chosen the shape of the hit on its own.
 
         Returns:
             Where each hit stands, and where it goes if the cell is taken (-1: nowhere), both (n_hits,).
         """
         number = hits.flatten()
-        start = number.cumsum(0) - number
+        start = number.long().cumsum(0) - number.long()
         # of every second layer, what is before and after it; no layer of another shower
         odd = self.odd.to(hits.dtype)
         previous = (nn.functional.pad(hits, (1, 0))[:, :-1] * odd).flatten()
@@ -175,8 +182,7 @@ class Clusters(nn.Module):
         skipped = previous.index_select(0, row)
         own = number.index_select(0, row)
         from_previous = which - skipped + own * (which >= skipped).to(hits.dtype)
-        parent = start.index_select(0, row) + torch.where(goes_across, from_previous, which)
-        parent = parent.long()
+        parent = start.index_select(0, row) + torch.where(goes_across, from_previous, which).long()
         wants = goes_across | goes_beside
         moved = self.moved.flatten()
         width = self.moved.shape[1]
