@@ -17,7 +17,7 @@ LEAST_SHOWERS = 1000
 """Bins of fewer showers of Geant4 say too little."""
 CENTROIDS = ("centroid along phi", "centroid across phi")
 ERRORS = 2.0
-WRONG = "checks that say wrong"
+WRONG = "observables that are wrong"
 
 
 def excesses(metrics: dict[str, Any]) -> dict[str, float]:

@@ -43,9 +43,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
     The final name never holds a half-written file; after an error the temporary file is removed.
 
     Raises:
-        FileError: If the folder cannot be written or the disk is full.
+        FileError: If the folder cannot be written, the disk is full, or `path` is a device, pipe or socket, which a
+            file cannot replace.
     """
     final = Path(path)
+    if final.exists() and not (final.is_file() or final.is_dir()):
+        raise FileError(f"'{final}' is no regular file: give the name of a file")
     temporary = final.with_name(f".{final.name}.{os.getpid()}.part")
     try:
         with writing(final):

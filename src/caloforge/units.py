@@ -23,7 +23,7 @@ degree = math.pi / 180
 
 _ANGLE = re.compile(r"^\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(deg|rad|mrad)?\s*$")
 _ANGLES = {"deg": degree, "rad": rad, "mrad": 1e-3}
-_ENERGY = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(keV|MeV|GeV|TeV)?\s*$")
+_ENERGY = re.compile(r"^\s*([-+]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*(keV|MeV|GeV|TeV)?\s*$")
 _UNITS = {"keV": keV, "MeV": MeV, "GeV": GeV, "TeV": TeV}
 
 

@@ -27,6 +27,8 @@ def test_names_of_the_particle_package():
 def test_unknown_particles():
     with pytest.raises(InputError, match="unknown particle 'gama'; did you mean 'gamma'"):
         pdg_id("gama")
+    with pytest.raises(InputError, match="unknown particle 'electron'; did you mean 'e-'"):
+        pdg_id("electron")
     with pytest.raises(InputError, match="no particle given"):
         parse_particles(" , ")
 

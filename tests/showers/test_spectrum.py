@@ -190,7 +190,7 @@ def test_the_spectrum_around_full_turns():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"theta": "90"}, "theta 90 degrees: must be at least 0, below 90 degrees"),
+        ({"theta": "90"}, "theta 90 degrees: must be at least 0 and below 90 degrees"),
         ({"theta": "30:10"}, "the lower end exceeds the upper end"),
         ({"theta": "-1"}, "must be at least 0"),
         ({"theta": "flat"}, "'flat' is not an angle"),
@@ -215,7 +215,7 @@ def test_what_the_command_line_cannot_mean(options, words):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({"theta": [0, 1.6]}, "theta 0 to 91.67 degrees: must be at least 0, below 90"),
+        ({"theta": [0, 1.6]}, "theta 0 to 91.67 degrees: must be at least 0 and below 90"),
         ({"thet": [0, 1]}, "unknown key 'thet'; did you mean 'theta'"),
         ({"energy": [2, 1]}, "energies 2, 1 MeV: the lower end exceeds the upper end"),
         ({"energy": [1, 2, 3]}, "give one, or the lowest and the highest"),

@@ -270,3 +270,8 @@ def test_training_begins_with_given_weights(recipe: MakeRecipe, data: Path, tmp_
     (tmp_path / "none.safetensors").write_bytes(b"nothing")
     with pytest.raises(FileError, match="not a file of weights"):
         train(recipe(steps=1), data, tmp_path / "c", device="cpu", start_from=tmp_path / "none.safetensors")
+    with pytest.raises(FileError, match="do not exist"):
+        train(recipe(steps=1), data, tmp_path / "d", device="cpu", start_from=tmp_path / "missing")
+    assert not (tmp_path / "d").exists()
+    with pytest.raises(TrainingError, match="leave out --start-from"):
+        train(recipe(steps=30), data, tmp_path / "first", device="cpu", resume=True, start_from=first)

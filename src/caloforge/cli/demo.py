@@ -52,8 +52,8 @@ def command(
 
     start = time.monotonic()
     geant4.installation()  # says at once if Geant4 is not there
-    make_folder(output)
     with runtime.load(name) as model:
+        make_folder(output)
         spectrum = model.card.spectrum
         print(f"{number} showers each of {model.detector.name}: {spectrum.describe()}", file=sys.stderr)
         monte_carlo, generated = output / "geant4.h5", output / "model.h5"

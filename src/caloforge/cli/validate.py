@@ -38,7 +38,7 @@ def command(
         bool, typer.Option("--fast", help="Less than a minute: few trees as the only classifier.")
     ] = False,
     full: Annotated[
-        bool, typer.Option("--full", help="All classifiers with all seeds: ten minutes and more.")
+        bool, typer.Option("--full", help="All classifiers with all seeds: some ten minutes.")
     ] = False,
     training: Annotated[
         Path | None, typer.Option(help="Showers the model was trained on: tests for memorised ones.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caloforge.detectors import Detector, to_toml
+from caloforge.detectors import Detector, names, to_toml
 from caloforge.errors import CaloForgeError, FileError, InputError, require
 from caloforge.files import make_folder
 from caloforge.geant4.data_sets import prepare
@@ -131,9 +131,13 @@ def plan_incidents(plan: Plan, detector: Detector) -> Incidents:
 
 
 def command_line(plan: Plan, detector_name: str) -> str:
-    """The command that makes the sample, without what does not change its content."""
+    """The command that makes the sample, without what does not change its content.
+
+    A detector that the library does not have is one from a file: `NAME.toml`.
+    """
+    detector = detector_name if detector_name in names() else f"{detector_name}.toml"
     options = IncidentSpectrum.parse_json(plan.spectrum, "plan").options()
-    words = ["caloforge", "simulate", detector_name, "-n", str(plan.n), *options, "--seed", str(plan.seed)]
+    words = ["caloforge", "simulate", detector, "-n", str(plan.n), *options, "--seed", str(plan.seed)]
     return shlex.join(words)
 
 

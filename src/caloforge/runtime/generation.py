@@ -113,7 +113,8 @@ def generate_file(
                     for showers in _write_behind(chunks, file):
                         bar.advance(showers)
         join_files(parts, path)
-    shutil.rmtree(folder, ignore_errors=True)
+        for part in parts:
+            part.unlink(missing_ok=True)  # still locked: the empty folder goes with the lock
     return resumed
 
 

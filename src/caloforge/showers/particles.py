@@ -26,6 +26,14 @@ COMMON_PARTICLES = {
 """Names as Geant4 and the particle package write them, and their PDG ids (Particle Data Group numbering)."""
 
 
+_SPOKEN = {
+    "electron": "e-",
+    "positron": "e+",
+    "photon": "gamma",
+    "muon": "mu-",
+    "pion": "pi+",
+    "kaon": "K+",
+}
 _ID = re.compile(r"[+-]?[0-9]+")
 LARGEST_ID = 2**31 - 1
 """Of a PDG id: files keep 32 bits."""
@@ -50,6 +58,8 @@ def pdg_id(name: str) -> int:
         if abs(int(name)) > LARGEST_ID:
             raise InputError(f"particle {name!r}: PDG ids have at most ten digits, up to {LARGEST_ID}")
         return int(name)
+    if name.lower() in _SPOKEN:
+        raise InputError(f"unknown particle {name!r}; did you mean {_SPOKEN[name.lower()]!r}?")
     from particle import Particle, ParticleNotFound
 
     try:

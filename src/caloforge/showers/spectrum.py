@@ -66,10 +66,12 @@ class IncidentSpectrum:
         low, high = self.theta
         if not 0 <= low <= high < math.pi / 2:
             raise InputError(
-                f"theta {write_ends(self.theta)}: must be at least 0, below 90 degrees, in order"
+                f"theta {write_ends(self.theta)}: must be at least 0 and below 90 degrees{_in_order(self.theta)}"
             )
         if not (-2 * math.pi <= self.phi[0] <= self.phi[1] <= 2 * math.pi):
-            raise InputError(f"phi {write_ends(self.phi)}: must be within -360 to 360 degrees, in order")
+            raise InputError(
+                f"phi {write_ends(self.phi)}: must be within -360 to 360 degrees{_in_order(self.phi)}"
+            )
         self._check_position()
 
     def _check_particles(self) -> None:
@@ -363,3 +365,7 @@ def _wrapped(phi: Any, ends: tuple[float, float]) -> Any:
     """Bring azimuths into a turn that begins at the lower end of a range (with its slack)."""
     start = ends[0] - 1e-5
     return (phi - start) % (2 * math.pi) + start
+
+
+def _in_order(ends: tuple[float, float]) -> str:
+    return ", the lower end first" if ends[0] != ends[1] else ""

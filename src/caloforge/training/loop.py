@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from caloforge.errors import TrainingError
+from caloforge.errors import FileError, TrainingError
 from caloforge.files import file_hash, make_folder
 from caloforge.models import Approach, Generator, Step, StepRandom, check_sample, get
 from caloforge.progress import Progress, progress
@@ -142,7 +142,7 @@ class _Session:
             )
         approach.check_readout(self.detector)
         check_file(data, self.detector, pdg)
-        self._claim(resume, data)
+        self._claim(resume, data, start_from)
         showers = load_showers(data, self.detector, recipe.data, run.path, pdg)
         training, held_out = split(len(showers), recipe.data.validation_fraction, self.settings.seed)
         if resume and run.last.exists():
@@ -204,14 +204,21 @@ class _Session:
     def generator(self) -> Generator:
         return self.approach.generator
 
-    def _claim(self, resume: bool, data: Path) -> None:
+    def _claim(self, resume: bool, data: Path, start_from: str | Path | None) -> None:
         run = self.run_folder
+        if start_from is not None and not Path(start_from).exists():
+            raise FileError(f"weights '{start_from}' do not exist")
         self.data_hash = file_hash(data) if data.is_file() else ""
         if not resume and run.recipe.exists():
             raise TrainingError(
                 f"'{run.path}' already holds a run: go on with it by --resume, or choose another folder"
             )
         if resume and run.last.exists():
+            if start_from is not None:
+                raise TrainingError(
+                    f"run '{run.path}' goes on from its own weights: leave out --start-from, or --resume with another "
+                    "folder"
+                )
             check_same(read_recipe_json(run.recipe), self.recipe, run.path)
             hashed = read_json(run.info).get("data", {}).get("sha256")
             if self.data_hash and hashed != self.data_hash:
