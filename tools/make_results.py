@@ -172,7 +172,7 @@ def card_figures(model: dict[str, Any]) -> dict[str, Any]:
     """The tables `validation` and `speed` of a model's card."""
     benchmark = model["benchmark"]
     validation = {
-        title: {"value": round(v[0], 4), "error": round(v[1], 4), "floor": round(v[2], 4)}
+        title: {"value": round(v[0], 6), "error": round(v[1], 6), "floor": round(v[2], 6)}
         for title, v in measured(model["metrics"]).items()
     }
     for b in model["metrics"]["response"]["decades"]:

@@ -70,13 +70,19 @@ class Nested3D(Approach[Nested3DConfig]):
         generator.fit_scales(sample.incident, sample.showers, positions)
 
     def optimizers(self) -> dict[str, tuple[str, torch.optim.Optimizer]]:
-        """AdamW for the layers, Adam for the cells."""
+        """AdamW; weights of layers and shares decay."""
         config, generator = self.config, cast(Nested3DGenerator, self.generator)
-        cells = [*generator.cells.parameters(), *generator.core.parameters()]
+        shares = list(generator.cells.shares.parameters())
+        known = {id(weight) for weight in shares}
+        cells = [weight for weight in generator.cells.parameters() if id(weight) not in known]
+        groups = [
+            {"params": [*cells, *generator.core.parameters()], "weight_decay": 0.0},
+            {"params": shares, "weight_decay": config.share_decay},
+        ]
         layers = torch.optim.AdamW(generator.layers.parameters(), config.layer_rate, weight_decay=0.01)
         return {
             "layers": ("generator", layers),
-            "cells": ("generator", torch.optim.Adam(cells, config.cell_rate, betas=(0.9, 0.99))),
+            "cells": ("generator", torch.optim.AdamW(groups, config.cell_rate, betas=(0.9, 0.99))),
         }
 
     def training_step(self, batch: Batch, step: Step) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from caloforge.detectors import CartesianReadout, Detector
 from caloforge.errors import InputError
 from caloforge.models.contract import ApproachConfig, Batch, incidents_of
-from caloforge.models.fields import Count, Rate, Window
+from caloforge.models.fields import Count, Rate, Weight, Window
 
 CONTAINED = 0.9
 """Part of the energy that the window holds at least, if it is chosen."""
@@ -48,6 +48,8 @@ class Nested3DConfig(ApproachConfig):
         cell_batch: Showers of a global batch that the cells learn from, at most; the layer model takes all.
         layer_rate: Learning rate of the layer model (AdamW).
         cell_rate: Learning rate of the cells (Adam).
+        share_decay: Weight decay (AdamW) of the networks that share out hits and energy among groups of cells: they are
+            wide for what they learn from, and would come to know the training showers by heart.
     """
 
     approach: Literal["nested3d"] = "nested3d"
@@ -70,6 +72,7 @@ class Nested3DConfig(ApproachConfig):
     cell_batch: Count = 32
     layer_rate: Rate = 2e-3
     cell_rate: Rate = 3e-3
+    share_decay: Weight = 0.3
 
     @property
     def moving(self) -> bool:
