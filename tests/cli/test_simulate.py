@@ -50,7 +50,7 @@ def test_angles_and_places(tmp_path, capfd) -> None:
         (["clic-ecal", "--particle", "elektron"], 2, "unknown particle 'elektron'; did you mean"),
         (["clic-ecl"], 2, "did you mean 'clic-ecal'?"),
         (["clic-ecal", "--energy", "10:1"], 2, "the lower end exceeds the upper end"),
-        (["clic-ecal", "--theta", "90"], 2, "theta 90 degrees: must be at least 0, below 90 degrees"),
+        (["clic-ecal", "--theta", "90"], 2, "theta 90 degrees: must be at least 0 and below 90 degrees"),
         (
             ["clic-ecal", "--position", "64,0"],
             2,
