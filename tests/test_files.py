@@ -27,3 +27,5 @@ def test_devices_and_pipes_are_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no regular file"), atomic(pipe):
         pass
     assert pipe.is_fifo()
+    with pytest.raises(FileError, match="is a folder"), atomic(tmp_path):
+        pass

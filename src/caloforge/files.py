@@ -43,12 +43,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
     The final name never holds a half-written file; after an error the temporary file is removed.
 
     Raises:
-        FileError: If the folder cannot be written, the disk is full, or `path` is a device, pipe or socket, which a
-            file cannot replace.
+        FileError: If the folder cannot be written, the disk is full, or see `check_target`.
     """
     final = Path(path)
-    if final.exists() and not (final.is_file() or final.is_dir()):
-        raise FileError(f"'{final}' is no regular file: give the name of a file")
+    check_target(final)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.part")
     try:
         with writing(final):
@@ -58,6 +56,18 @@ def atomic(path: str | Path) -> Iterator[Path]:
             temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_target(path: Path) -> None:
+    """Refuse what a file cannot replace, before any work.
+
+    Raises:
+        FileError: If `path` is a folder, device, pipe or socket.
+    """
+    if path.is_dir():
+        raise FileError(f"'{path}' is a folder: give the name of a file")
+    if path.exists() and not path.is_file():
+        raise FileError(f"'{path}' is no regular file: give the name of a file")
 
 
 @contextmanager

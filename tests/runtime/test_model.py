@@ -172,7 +172,8 @@ def test_a_model_of_one_particle_and_energy_refuses_others(write_tiny_model):
 def test_an_azimuth_means_nothing_at_normal_incidence(tiny_model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load(tiny_model, threads=1).generate("e-", 5e3, n=2, phi=(0, 1))
+        found = load(tiny_model, threads=1).generate("e-", 5e3, n=2, phi=(0, 1))
+    assert found.visible_energy.min() > 0
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,8 @@ def test_beside_the_readout_is_an_error(write_tiny_model):
 def test_the_ends_of_the_range_do_not_warn(tiny_model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        load(tiny_model, threads=1).generate("e-", (1e3, 1e5), n=10)
+        found = load(tiny_model, threads=1).generate("e-", (1e3, 1e5), n=10)
+    assert len(found) == 10
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 
 from caloforge.detectors import Detector, names, to_toml
 from caloforge.errors import CaloForgeError, FileError, InputError, require
-from caloforge.files import make_folder
+from caloforge.files import check_target, make_folder
 from caloforge.geant4.data_sets import prepare
 from caloforge.geant4.geometry import check_start
 from caloforge.geant4.parts import (
@@ -70,8 +70,7 @@ def produce(
     plan = make_plan(detector, spectrum, n, seed)
     if workers < 1:
         raise InputError(f"workers = {workers}: at least one is needed")
-    if final.is_dir():
-        raise FileError(f"'{final}' is a folder: name a file in it")
+    check_target(final)
     if final.exists() and not overwrite:
         if _is_complete(final, plan):
             remove_parts(final)

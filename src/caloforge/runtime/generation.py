@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from caloforge.errors import FileError, InputError
-from caloforge.files import writing
+from caloforge.files import check_target, writing
 from caloforge.progress import progress
 from caloforge.runtime.joining import join_files
 from caloforge.runtime.model import Model
@@ -90,8 +90,7 @@ def generate_file(
         ModelError: If the model fails.
     """
     path = Path(path)
-    if path.is_dir():
-        raise FileError(f"'{path}' is a folder: give the name of a file")
+    check_target(path)
     if not path.absolute().parent.is_dir():
         raise FileError(f"'{path}': the folder '{path.absolute().parent}' does not exist")
     model.stream(job.spectrum, job.n, job.seed, batch=batch, strict=strict)  # checks before any work

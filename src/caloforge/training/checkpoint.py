@@ -79,6 +79,16 @@ def load_network(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
         raise TrainingError(f"{where}: the weights do not fit the recipe's model: {text}") from error
 
 
+def check_exists(weights: Path) -> None:
+    """Refuse weights that are not there.
+
+    Raises:
+        FileError: Naming the file.
+    """
+    if not weights.exists():
+        raise FileError(f"weights '{weights}' do not exist")
+
+
 def load_fitting(network: nn.Module, path: Path) -> tuple[int, int]:
     """Load those weights of a file that fit a network by name and shape; buffers (scales) stay as they are.
 
@@ -93,8 +103,7 @@ def load_fitting(network: nn.Module, path: Path) -> tuple[int, int]:
         FileError: If the file is missing or broken.
         TrainingError: If nothing in it fits.
     """
-    if not path.exists():
-        raise FileError(f"weights '{path}' do not exist")
+    check_exists(path)
     try:
         with writing(path), safe_open(path, "pt") as file:
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

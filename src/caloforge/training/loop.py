@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from caloforge.errors import FileError, TrainingError
+from caloforge.errors import TrainingError
 from caloforge.files import file_hash, make_folder
 from caloforge.models import Approach, Generator, Step, StepRandom, check_sample, get
 from caloforge.progress import Progress, progress
@@ -206,8 +206,8 @@ class _Session:
 
     def _claim(self, resume: bool, data: Path, start_from: str | Path | None) -> None:
         run = self.run_folder
-        if start_from is not None and not Path(start_from).exists():
-            raise FileError(f"weights '{start_from}' do not exist")
+        if start_from is not None:
+            checkpoint.check_exists(Path(start_from))
         self.data_hash = file_hash(data) if data.is_file() else ""
         if not resume and run.recipe.exists():
             raise TrainingError(

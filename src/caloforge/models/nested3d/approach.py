@@ -72,12 +72,10 @@ class Nested3D(Approach[Nested3DConfig]):
     def optimizers(self) -> dict[str, tuple[str, torch.optim.Optimizer]]:
         """AdamW; weights of layers and shares decay."""
         config, generator = self.config, cast(Nested3DGenerator, self.generator)
-        shares = list(generator.cells.shares.parameters())
-        known = {id(weight) for weight in shares}
-        cells = [weight for weight in generator.cells.parameters() if id(weight) not in known]
+        cells = [p for name, p in generator.cells.named_parameters() if not name.startswith("shares.")]
         groups = [
             {"params": [*cells, *generator.core.parameters()], "weight_decay": 0.0},
-            {"params": shares, "weight_decay": config.share_decay},
+            {"params": list(generator.cells.shares.parameters()), "weight_decay": config.share_decay},
         ]
         layers = torch.optim.AdamW(generator.layers.parameters(), config.layer_rate, weight_decay=0.01)
         return {
